@@ -4,16 +4,13 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import lru_cache
-from math import isfinite
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PydanticUserError,
@@ -23,6 +20,7 @@ from pydantic import (
 from pydantic_core import SchemaError
 
 from tools.values import (
+    WRITTEN,
     InputFault,
     Parameter,
     UnfitInput,
@@ -348,20 +346,6 @@ def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     return schema
 
 
-def _written_out(value: Any) -> Any:
-    # What coerces other numbers would write 1e-07 here.
-    return number_text(value) if isinstance(value, float) and isfinite(value) else value
-
-
-def number_text(number: float) -> str:
-    """A finite number as people write it within words: 36 for 36.0, and never an exponent."""
-    return format(Decimal(repr(number or 0.0)), "f").removesuffix(".0")
-
-
-#: Text for which a number may stand.
-_WRITTEN = Annotated[str, BeforeValidator(_written_out)]
-
-
 def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
@@ -402,5 +386,5 @@ def _parameters(
         if hint is ToolCall or ToolCall in get_args(hint):
             raise InvalidTool(f"tool {name!r} may have one parameter of type ToolCall, just that")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (_WRITTEN if hint is str else hint, default)
+        fields[parameter.name] = (WRITTEN if hint is str else hint, default)
     return fields, call_parameter

@@ -8,11 +8,24 @@ import re
 from collections import abc, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Never, NoReturn, cast, get_args, get_origin, get_type_hints, is_typeddict
+from math import isfinite
+from typing import (
+    Annotated,
+    Any,
+    Never,
+    NoReturn,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     PydanticSchemaGenerationError,
     PydanticUserError,
     TypeAdapter,
@@ -297,3 +310,17 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
         return TypeAdapter(kind)
     except (PydanticUserError, SchemaError, TypeError):
         return None
+
+
+def number_text(number: float) -> str:
+    """A finite number as people write it within words: 36 for 36.0, and never an exponent."""
+    return format(Decimal(repr(number or 0.0)), "f").removesuffix(".0")
+
+
+def _written_out(value: Any) -> Any:
+    # What coerces other numbers would write 1e-07 here.
+    return number_text(value) if isinstance(value, float) and isfinite(value) else value
+
+
+#: Text for which a number may stand.
+WRITTEN = Annotated[str, BeforeValidator(_written_out)]

@@ -351,3 +351,9 @@ def kept(metadata: Mapping[str, Any]) -> dict[str, str]:
         if metadata.get(name, known) not in OURS.values():
             raise unprocessable(f"metadata.{name}", f"is {known}, or left out")
     return as_text(metadata)
+
+
+def mode_names(value: str) -> list[str]:
+    """JavaScript's client sends several as JSON, or as parameters each."""
+    parts = (part.strip(' "') for part in value.strip("[]").split(","))
+    return [part for part in parts if part]

@@ -10,10 +10,10 @@ from starlette.types import Scope
 from api.errors.protocol import Unsupported
 from api.lg import assistants
 from api.lg.begin import Beginner
-from api.lg.follow import Follower
 from api.lg.messages import SettledMessages
 from api.lg.requests import Caller
 from api.lg.runs import RunCalls
+from api.lg.streams import Follower
 from api.lg.threads import ThreadCalls
 
 #: Where it is.

@@ -18,6 +18,7 @@ from api.lg.requests import (
     flag,
     id_of,
     json_response,
+    mode_names,
     one_of,
     queried,
     read,
@@ -244,12 +245,6 @@ class RunCalls:
         if error := error_of(state):
             return to_json({"__error__": error})
         return to_json(await thread.values(state, interrupts=True))
-
-
-def mode_names(value: str) -> list[str]:
-    """JavaScript's client sends several as JSON, or as parameters each."""
-    parts = (part.strip(' "') for part in value.strip("[]").split(","))
-    return [part for part in parts if part]
 
 
 def _view(record: Record) -> dict[str, Any]:

@@ -22,8 +22,39 @@ from graph.record.generations import (
 from graph.record.time_spent import time_spent
 from graph.state import Attempt, PlanningCall, Round, RunState, ended_at
 from graph.state.status import SETTLED
-from graph.telemetry import genai
 from nodes.contract.steps import step_key
+
+# The names of OpenTelemetry's conventions for generative AI that spans use. All of them are in
+# development there and have been renamed before, so that they stand here alone:
+# github.com/open-telemetry/semantic-conventions-genai, v0.1.0.
+
+OPERATION = "gen_ai.operation.name"
+AGENT = "gen_ai.agent.name"
+AGENT_VERSION = "gen_ai.agent.version"
+CONVERSATION = "gen_ai.conversation.id"
+PROVIDER = "gen_ai.provider.name"
+MODEL = "gen_ai.request.model"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL = "gen_ai.tool.call.id"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+ERROR = "error.type"
+
+#: What viewers of another convention (OpenInference) tell kinds of spans by.
+VIEWER_KIND = "openinference.span.kind"
+
+#: A call of an MCP server, as its own conventions name it.
+MCP_METHOD, TOOLS_CALL = "mcp.method.name", "tools/call"
+
+#: The operations that there are, and how spans of each are named.
+INVOKE_AGENT, CHAT, EXECUTE_TOOL, PLAN = "invoke_agent", "chat", "execute_tool", "plan"
+
 
 #: What of a run's time is told as a wait, beside the work itself.
 WAITS = frozenset({"queue", "waiting", "backoff", "interruption"})
@@ -132,22 +163,22 @@ class _Trace:
         begun = [mark["at"] for mark in self.state.get("log", []) if mark.get("what") == "retry"]
         end = state["completed_at"] or state["created_at"]
         attributes: dict[str, Any] = {
-            genai.OPERATION: genai.INVOKE_AGENT,
-            genai.AGENT: "runwright",
-            genai.CONVERSATION: state.get("thread_id", state["run_id"]),
-            genai.VIEWER_KIND: "AGENT",
+            OPERATION: INVOKE_AGENT,
+            AGENT: "runwright",
+            CONVERSATION: state.get("thread_id", state["run_id"]),
+            VIEWER_KIND: "AGENT",
             "runwright.run_id": state["run_id"],
             "runwright.status": state["status"],
             "runwright.generation": self.number,
             "runwright.steps": len(state["plan"]["steps"]),
         }
         if self.version:
-            attributes[genai.AGENT_VERSION] = self.version
+            attributes[AGENT_VERSION] = self.version
         if by := state["planned_by"]:
             attributes["runwright.planner"] = by["source"]
         if self.contents:
-            attributes[genai.INPUT_MESSAGES] = _content(state["prompt"])
-            attributes[genai.OUTPUT_MESSAGES] = _content(state["result"])
+            attributes[INPUT_MESSAGES] = _content(state["prompt"])
+            attributes[OUTPUT_MESSAGES] = _content(state["result"])
         return Span(
             name="invoke_agent runwright",
             place=self._root,
@@ -181,8 +212,8 @@ class _Trace:
                 start=min(calls[planned[0]]["started_at"], entry["at"]),
                 end=ended_at(calls[planned[-1]]),
                 attributes={
-                    genai.OPERATION: genai.PLAN,
-                    genai.VIEWER_KIND: "CHAIN",
+                    OPERATION: PLAN,
+                    VIEWER_KIND: "CHAIN",
                     "runwright.round": entry["round"],
                     "runwright.why": entry["why"],
                 },
@@ -195,23 +226,23 @@ class _Trace:
         model = call["model"]
         provider, _, _ = (model or "").partition("/")
         attributes: dict[str, Any] = {
-            genai.VIEWER_KIND: "LLM" if model else "CHAIN",
-            genai.OPERATION: genai.CHAT if model else genai.PLAN,
+            VIEWER_KIND: "LLM" if model else "CHAIN",
+            OPERATION: CHAT if model else PLAN,
             "runwright.planner": call["planner"],
             "runwright.purpose": call.get("purpose", "plan"),
             "runwright.outcome": call["outcome"],
         }
         if model:
-            attributes |= {genai.PROVIDER: provider, genai.MODEL: model}
+            attributes |= {PROVIDER: provider, MODEL: model}
         counted = {
-            genai.INPUT_TOKENS: call["input_tokens"],
-            genai.OUTPUT_TOKENS: call["output_tokens"],
-            genai.CACHED_TOKENS: call.get("cached_tokens"),
+            INPUT_TOKENS: call["input_tokens"],
+            OUTPUT_TOKENS: call["output_tokens"],
+            CACHED_TOKENS: call.get("cached_tokens"),
             "runwright.usd": call["usd"],
         }
         attributes |= {name: value for name, value in counted.items() if value is not None}
         if self.contents and "raw" in call:
-            attributes[genai.OUTPUT_MESSAGES] = _content(call["raw"])
+            attributes[OUTPUT_MESSAGES] = _content(call["raw"])
         return Span(
             name=f"chat {model}" if model else "plan by patterns",
             place=self._place(f"call {self.generation.planned + number}"),
@@ -227,18 +258,18 @@ class _Trace:
         step, made = attempt["step"], attempt["attempt"]
         of: RunState = {**self.run, "generation": attempt["generation"]}
         attributes: dict[str, Any] = {
-            genai.OPERATION: genai.EXECUTE_TOOL,
-            genai.TOOL: attempt["tool"],
-            genai.TOOL_TYPE: "function",
-            genai.TOOL_CALL: step_key(of, step),
-            genai.VIEWER_KIND: "TOOL",
+            OPERATION: EXECUTE_TOOL,
+            TOOL: attempt["tool"],
+            TOOL_TYPE: "function",
+            TOOL_CALL: step_key(of, step),
+            VIEWER_KIND: "TOOL",
             "runwright.step": step,
             "runwright.attempt": made,
             "runwright.outcome": attempt["status"],
         }
         if self.contents:
-            attributes[genai.TOOL_ARGUMENTS] = _content(attempt["input"])
-            attributes[genai.TOOL_RESULT] = _content(attempt["output"])
+            attributes[TOOL_ARGUMENTS] = _content(attempt["input"])
+            attributes[TOOL_RESULT] = _content(attempt["output"])
         failed = attempt["status"] != "ok"
         error = attempt["error"]
         return Span(
@@ -262,13 +293,13 @@ class _Trace:
         _, _, name = attempt["tool"].partition(".")
         yield replace(
             within,
-            name=f"{genai.TOOLS_CALL} {name}",
+            name=f"{TOOLS_CALL} {name}",
             place=self._place(
                 f"mcp {attempt['step']}:{attempt['generation']}:{attempt['attempt']}"
             ),
             parent=within.place,
             kind="client",
-            attributes={genai.MCP_METHOD: genai.TOOLS_CALL, genai.TOOL: name},
+            attributes={MCP_METHOD: TOOLS_CALL, TOOL: name},
         )
 
 

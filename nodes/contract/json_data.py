@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from tools.registry import number_text
+from tools.values import number_text
 
 _INT64 = 2**63
 _MAX_DEPTH = 100  # lists and objects inside one another; a checkpoint holds some 250

@@ -14,7 +14,7 @@ from graph.state import Conversation, Referent, Step
 from graph.state.wording import counted
 from nodes.patterns.english.conversation_words import ALL_OF_THEM, BOTH, PLACES
 from nodes.patterns.grammar.calls import CALCULATOR, RESULTS, STORE, TODOS, literal
-from tools.registry import number_text
+from tools.values import number_text
 
 #: What the last run left: `gone` is a to-do that it deleted, `several` more values than one.
 Kind = Literal["number", "text", "todo", "todos", "gone", "several", "nothing"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from graph.state.wording import printable
 from tools.mcp.definitions import ServerDefinition, ServerFault, read_definitions
-from tools.mcp.orphans import reap
 from tools.mcp.session import ServerSession, State, Taken
+from tools.mcp.transport import reap
 from tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
