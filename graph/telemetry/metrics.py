@@ -7,7 +7,7 @@ the custom there.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -179,10 +179,6 @@ class Metrics:
         return Histogram(
             f"runwright_{name}", words, labels, buckets=(*buckets,), registry=self.registry
         )
-
-
-#: Is told how long something took, in seconds; from any thread.
-Timed = Callable[[float], None]
 
 
 class Scrape:
