@@ -6,8 +6,9 @@
 - around any request: `politeness`; between two: `connectors`; beside one, asking for nothing more:
   `clauses` and the echoes in `arithmetic_words`
 - arithmetic: operations, and words that mean nothing around them, in `arithmetic_words`
-- to-dos: names of the list in `list_names`, sentences in `todo_templates`, their verbs in
-  `todo_words`; asking for the list in `list_words`; items that are none of ours in `rejected_items`
+- to-dos: names of the list in `list_names`, sentences in `todo_templates`, their verbs (all that
+  mean add, delete, finish …) in `todo_words`; asking for the list in `list_words`; items that are
+  none of ours in `rejected_items`
 - slips of the keyboard: `grammar.words`
 - what no sentence fits, read by the classes of its words alone: `fuzzy_words` for verbs and
   questions, `small_talk` for the words that may stand around a request
