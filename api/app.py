@@ -18,7 +18,7 @@ from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback
-from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsGet
+from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsGet, StreamLimit
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
@@ -36,8 +36,7 @@ from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.routes.threads import router as thread_router
 from api.routes.tools import router as tool_router
-from api.streams.sse import HEARTBEAT, StreamLimit
-from api.streams.streams import EncodedEvents
+from api.streams import HEARTBEAT, EncodedEvents
 from graph.queue.share import LoopShare
 from graph.service import Runs
 from graph.settings import Settings

@@ -11,7 +11,7 @@ from api.errors.kinds import RETRY_AFTER, Cause, FieldError, Kind, field_errors,
 from api.errors.protocol import PROTOCOL
 from api.errors.refusals import REFUSALS
 from api.middleware.guards import BodyCutOff
-from api.streams.streams import EventNotFound
+from api.streams import EventNotFound
 from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.call import ToolNotFound
 from graph.commands.cancel import AlreadySettled

@@ -17,9 +17,8 @@ from api.middleware.connections import (
     TooManyConnections,
     TooSlow,
 )
-from api.middleware.guards import BodyTooLarge
+from api.middleware.guards import BodyTooLarge, TooManyStreams
 from api.middleware.metrics import MetricsRefused
-from api.streams.sse import TooManyStreams
 from graph.queue.executor import QueueFull
 from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
 

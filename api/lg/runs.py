@@ -26,7 +26,7 @@ from api.lg.requests import (
 from api.lg.stream_parts import LOOKING, Position, Teller
 from api.lg.streams import EventStream, Reading
 from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected
-from api.streams.sse import unless_gone
+from api.middleware.guards import unless_gone
 from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
 from graph.runs.context import RunNotFound

@@ -30,7 +30,8 @@ from api.lg.stream_parts import (
     is_seed,
     told_of,
 )
-from api.streams.sse import HEADERS, unless_gone
+from api.middleware.guards import unless_gone
+from api.streams import HEADERS
 from graph.record.events import events
 from graph.runs.watch import RunSubscription
 from graph.service import Runs

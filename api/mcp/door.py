@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors.problems import McpMissing
 from api.mcp.calls import Call, Caller, Calls, given_up_id
 from api.middleware.access import CLIENT, OWNER
+from api.middleware.guards import CALLS
 from api.parameters import parse
-from api.streams.sse import CALLS
 from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, Field
 
+from api.middleware.guards import unless_gone
 from api.openapi import WITH_BODY, problems
 from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
 from api.schemas import Body, Steps, Task, Words, whole
-from api.streams.sse import unless_gone
 from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.preview import PlanPreview

@@ -5,6 +5,7 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.middleware.guards import unless_gone
 from api.openapi import NEW_RUN, WITH_BODY, changes, problems, run_events
 from api.parameters import (
     PAGE,
@@ -21,8 +22,7 @@ from api.parameters import (
 )
 from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
 from api.schemas import RunCreate
-from api.streams.sse import unless_gone
-from api.streams.streams import ChangesStream, EventNotFound, RunStream, check_position
+from api.streams import ChangesStream, EventNotFound, RunStream, check_position
 from api.views import EventPage, RunAnswer, answered, json_answer, run_answer
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.runs.context import RunNotFound

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from api.streams.streams import EncodedEvents
+from api.streams import EncodedEvents
 from benchmarks.answers.provider import provider
 from benchmarks.answers.states import answerable
 from benchmarks.table import print_table

@@ -11,10 +11,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import Authentication, Loopback
-from api.middleware.guards import BodyLimit
+from api.middleware.guards import BodyLimit, StreamLimit
 from api.middleware.metrics import CountedRequests
 from api.middleware.turns import CountedTime, Turns
-from api.streams.sse import StreamLimit
 from graph.queue.share import LoopShare
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key

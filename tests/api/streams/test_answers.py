@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.streams import streams
+from api import streams
 from graph.runs.watch import KEPT_DELTAS, AnswerDelta
 from graph.state import RunState
 from tests.support.runs.run_states import attempted, completed, planned, queued

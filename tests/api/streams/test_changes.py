@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import TypeAdapter
 
-from api.streams import sse, streams
+from api import streams
 from graph.runs.watch import RunChanged
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, finished, planned, queued
@@ -78,11 +78,11 @@ async def test_its_path_is_no_run(runs):
 
 
 async def test_a_change_is_encoded_once_for_all_who_watch(runs, app, monkeypatch):
-    encoded = []
+    encoded, original = [], streams.message
 
     def message(kind, data, **more):
         encoded.append(kind)
-        return sse.message(kind, data, **more)
+        return original(kind, data, **more)
 
     monkeypatch.setattr(streams, "message", message)
     async with (

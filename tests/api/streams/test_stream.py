@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from fastapi import FastAPI
 
-from api.streams import streams
+from api import streams
 from api.views import RunEvent
 from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, cancelled, completed, finished, planned, queued

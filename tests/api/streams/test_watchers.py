@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from api.streams import streams
+from api import streams
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.runs.fake_runs import application
 from tests.support.runs.run_states import attempted, completed, planned, queued

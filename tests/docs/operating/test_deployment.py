@@ -13,7 +13,7 @@ import pytest
 
 from api.cli.command import CANNOT_BEGIN
 from api.parameters import LONGEST_WAIT
-from api.streams.sse import HEARTBEAT
+from api.streams import HEARTBEAT
 from graph.settings import Settings
 from tests.support.checkout import ROOT
 from tests.support.databases.postgres import PostgresServer, runs_kept_in

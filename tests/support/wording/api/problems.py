@@ -8,9 +8,8 @@ from starlette.exceptions import HTTPException
 from api.errors.problems import PROBLEMS, NotReady, OutputNotFound
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
-from api.middleware.guards import BodyTooLarge
-from api.streams.sse import TooManyStreams
-from api.streams.streams import EventNotFound
+from api.middleware.guards import BodyTooLarge, TooManyStreams
+from api.streams import EventNotFound
 from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.call import ToolNotFound
 from graph.commands.cancel import AlreadySettled

@@ -1,19 +1,24 @@
-"""`GET /runs/{run_id}/stream`: the events of one run, those of the past and then as they come."""
+"""Server-sent events, as WHATWG's HTML standard defines them: of one run, and of all that change.
+
+`GET /runs/{run_id}/stream` has the events of one run, those of the past and then as they come.
+"""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 from functools import lru_cache
 from itertools import islice
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.streams.sse import RETRY, HeartbeatTimer, message, stream, unless_gone
-from api.views import RunEvent, shape
+from api.middleware.guards import unless_gone
+from api.views import Heartbeat, RunEvent, shape
 from graph.record.events import Event
 from graph.runs.watch import (
     KEPT_DELTAS,
@@ -24,6 +29,70 @@ from graph.runs.watch import (
     StepProgress,
 )
 from graph.state import Status
+
+#: Tells when to come again: after a connection that broke, and after the server's end.
+RETRY = b"retry: 2000\n\n"
+
+#: A stream is never kept by anybody on its way, nor held back until there is more of it.
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def message(kind: str, data: bytes, *, number: int | None = None) -> bytes:
+    """One event; `number` is its id, from which a client that comes again goes on.
+
+    JSON escapes line ends, so that any `data` is one line.
+    """
+    numbered = b"" if number is None else b"id: %d\n" % number
+    return numbered + b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
+
+
+async def stream(send: Send, messages: AsyncGenerator[bytes, None]) -> None:
+    """Answer with the messages as they come; a reader that is slow holds up nobody else."""
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    async with aclosing(messages):
+        async for part in messages:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+# Heartbeats: by them a client tells a run in which nothing happens from a connection that broke.
+#
+# They are events with a name, since a page cannot see a comment, and without an id, since they are
+# nothing to go on from.
+
+T = TypeVar("T")
+
+
+#: How often a stream says that it is alive, in seconds.
+HEARTBEAT = 5.0
+
+
+class HeartbeatTimer:
+    """The heartbeats of one stream, `every` so many seconds."""
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._due = asyncio.get_running_loop().time() + every
+
+    async def wait(self, happening: Awaitable[T]) -> T | None:
+        """What was waited for, or None when the next heartbeat is due before."""
+        try:
+            async with asyncio.timeout_at(self._due):
+                return await happening
+        except TimeoutError:
+            return None
+
+    def due(self) -> bytes:
+        """The heartbeat when it is due, else nothing."""
+        now = asyncio.get_running_loop().time()
+        if now < self._due:
+            return b""
+        self._due = now + self._every
+        return message("heartbeat", shape(Heartbeat).json({"server_time": time.time()}))
 
 
 class EventNotFound(Exception):

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from api.middleware import guards
 from api.middleware.access import OWNER
-from api.streams import sse
-from api.streams.sse import INTERVAL, StreamLimit, TooManyStreams
+from api.middleware.guards import INTERVAL, StreamLimit, TooManyStreams
 
 
 class Inside:
@@ -103,7 +103,7 @@ async def test_who_goes_away_gives_back_the_place() -> None:
 
 
 async def test_those_that_wait_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "INTERVAL", 600.0)
+    monkeypatch.setattr(guards, "INTERVAL", 600.0)
     door = StreamLimit(Inside(), 50)
     nothing: Any = None
     scope = {"type": "http", "path": "/runs/stream"}
