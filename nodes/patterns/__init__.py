@@ -10,7 +10,7 @@
   mean add, delete, finish …) in `todo_words`; asking for the list in `list_words`; items that are
   none of ours in `rejected_items`
 - slips of the keyboard: `grammar.words`
-- what no sentence fits, read by the classes of its words alone: `fuzzy_words` for verbs and
+- what no sentence fits, read by the classes of its words alone: `todo_words` for verbs and
   questions, `small_talk` for the words that may stand around a request
 
 A tool brings its own sentences with `@tool(phrases=["sleep {seconds} seconds"])` and needs no

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from heapq import nsmallest
 
 from nodes.patterns.english.arithmetic_words import MATH_WORDS
-from nodes.patterns.english.fuzzy_words import FINISHING, TAKING, TICKING
+from nodes.patterns.english.todo_words import FINISHING, TAKING, TICKING
 from nodes.patterns.grammar.numbers import NUMBER_WORDS, is_digits
 from nodes.patterns.grammar.phrases import word_set
 from nodes.patterns.grammar.words import read_words

@@ -2,8 +2,7 @@
 
 from enum import IntEnum
 
-from nodes.patterns.english.fuzzy_words import BREEZY
-from nodes.patterns.english.todo_words import CLASSES
+from nodes.patterns.english.todo_words import BREEZY, CLASSES
 from nodes.patterns.grammar.phrases import first_words, phrase_set, table, word_set
 
 

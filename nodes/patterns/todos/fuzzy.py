@@ -10,24 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nodes.patterns.english.connectors import BEGINNINGS
-from nodes.patterns.english.fuzzy_words import (
-    ADDING,
-    ASKING_ENDS,
-    ASKING_MORE,
-    ASSERTING,
-    ENDS,
-    FINISHING,
-    FRONTS,
-    LONGEST_PLACE,
-    OFF,
-    ONTO,
-    PLACES,
-    QUESTIONS,
-    SHOWING_MORE,
-    SURELY_TAKING,
-    TAKING,
-    TICKING,
-)
 from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
 from nodes.patterns.english.list_words import (
     ANYTHING,
@@ -49,6 +31,24 @@ from nodes.patterns.english.rejected_items import (
     is_vague,
 )
 from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
+from nodes.patterns.english.todo_words import (
+    ADDING,
+    ASKING_ENDS,
+    ASKING_MORE,
+    ASSERTING,
+    ENDS,
+    FINISHING,
+    FRONTS,
+    LONGEST_PLACE,
+    OFF,
+    ONTO,
+    PLACES,
+    QUESTIONS,
+    SHOWING_MORE,
+    SURELY_TAKING,
+    TAKING,
+    TICKING,
+)
 from nodes.patterns.grammar.calls import Call, Use, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
