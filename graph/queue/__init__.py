@@ -3,6 +3,6 @@
 `worker` takes jobs that several processes share, and gives the runs to the executor of this one.
 `share` is how much of the event loop's time each owner has had.
 
-Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `load.Load`,
-`executor.QueueFull`, `model_calls.ModelCalls`, `quotas`, `share` and `worker`.
+Others use `executor.CURRENT`, `executor.Executor`, `executor.Job`, `executor.QueueFull`,
+`fair.Load`, `model_calls.ModelCalls`, `quotas`, `share` and `worker`.
 """

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 
-from graph.queue.fair import Entry, FairQueue
-from graph.queue.load import Load, Throughput
+from graph.queue.fair import Entry, FairQueue, Load, Throughput
 from graph.queue.share import METER, LoopShare, Meter
 from nodes.contract.steps import sleep_until
 

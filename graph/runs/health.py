@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from graph.queue.executor import Executor
-from graph.queue.load import Load
+from graph.queue.fair import Load
 from graph.queue.model_calls import ModelCalls
 from graph.queue.worker import LEASE
 from graph.storage.storage import Storage

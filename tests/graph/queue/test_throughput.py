@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.load import ENDS, LONGEST, SHORTEST, WINDOW, Throughput
+from graph.queue.fair import ENDS, LONGEST, SHORTEST, WINDOW, Throughput
 
 
 class Clock:

@@ -15,7 +15,7 @@ from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
 from graph.queue.executor import Executor
-from graph.queue.load import Load
+from graph.queue.fair import Load
 from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
