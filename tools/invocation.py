@@ -2,7 +2,6 @@
 
 import asyncio
 import copy
-import json
 import logging
 import sqlite3
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from graph.state.wording import printable
 from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 from tools.threads import Late, ToolThreads
 from tools.values import UnfitInput, UnfitOutput, plain_data
@@ -293,9 +293,7 @@ def _details(error: BaseException | None, errors: ToolErrors) -> str:
     if errors == "type":
         return "; the server's log has the details"
     lines = filter(None, map(str.strip, _text(error).splitlines()))
-    said = " ".join(lines)
-    if not said.isprintable():
-        said = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in said)
+    said = printable(" ".join(lines))
     return said and f": {said}"
 
 

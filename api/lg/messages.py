@@ -12,6 +12,7 @@ from typing import Any
 from graph.state import RunState, Step, attempts, outputs
 from graph.state.rounds import digest, dropped, rounds_of, steps_of
 from graph.state.status import SETTLED
+from graph.state.wording import text_of
 
 Message = dict[str, Any]
 
@@ -113,7 +114,7 @@ def _tool(state: RunState, step: Step, content: str, *, status: str = "success")
 
 
 def _text(output: Any) -> str:
-    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    text = text_of(output)
     if len(text) <= LONGEST_OUTPUT:
         return text
     return f"{text[:LONGEST_OUTPUT]}… (cut; it has {len(text)} characters)"

@@ -3,7 +3,6 @@
 Nothing is taken and ignored.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from api.middleware.access import CLIENT, OWNER, KeyRefused
 from api.parameters import parse
 from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
+from graph.state.wording import text_of
 
 #: A client that has no limit of its own says so by one that no run comes to.
 NO_RECURSION_LIMIT = 10_000
@@ -332,10 +332,7 @@ def one_of(given: Mapping[str, Sequence[str]], name: str, allowed: Collection[st
 
 def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Metadata as runs keep it: text, and what is no text as its JSON."""
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in metadata.items()
-    }
+    return {name: text_of(value) for name, value in metadata.items()}
 
 
 def json_response(

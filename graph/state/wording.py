@@ -55,6 +55,11 @@ def counted(number: int, one: str, many: str | None = None, *, grouped: bool = F
     return f"{written} {one if number == 1 else many or f'{one}s'}"
 
 
+def text_of(value: Any) -> str:
+    """Text as it is, and anything else as JSON on one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
 def printable(text: str, keep: str = "") -> str:
     """The text with everything that is no visible character escaped, except what is in `keep`.
 

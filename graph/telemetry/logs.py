@@ -7,7 +7,7 @@ from textwrap import indent
 from traceback import format_tb
 from typing import Any, Literal
 
-from graph.state.wording import printable, rfc3339
+from graph.state.wording import printable, rfc3339, text_of
 from graph.telemetry.observer import AboutRuns
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -72,7 +72,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = text_of(value)
     # A value with spaces or line ends is quoted, so that it can neither split nor forge a line.
     if text.isprintable() and " " not in text and text:
         return text

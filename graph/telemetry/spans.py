@@ -5,7 +5,6 @@ exported twice, or by another process after a crash, is the same span. Every gen
 of its own; a retry links to the generation before it, and a fork to its origin.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from graph.record.generations import (
 from graph.record.time_spent import time_spent
 from graph.state import Attempt, PlanningCall, Round, RunState, ended_at
 from graph.state.status import SETTLED
+from graph.state.wording import text_of
 from nodes.contract.steps import step_key
 
 # The names of OpenTelemetry's conventions for generative AI that spans use. All of them are in
@@ -329,5 +329,4 @@ def _is_answer(call: PlanningCall) -> bool:
 
 
 def _content(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text[:MOST_CONTENT]
+    return text_of(value)[:MOST_CONTENT]

@@ -1,13 +1,12 @@
 """Records of runs as tables: the steps and how they went, the log, the history."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from html import escape
 from typing import Any, overload
 
 from graph.state.status import SETTLED
-from graph.state.wording import counted, printable
+from graph.state.wording import counted, printable, text_of
 
 #: A record as the server answers it, or as `graph.record` gives it.
 AnyRecord = Mapping[str, Any]
@@ -192,6 +191,5 @@ def _shown(value: object) -> str:
     """One line: text as it is, anything else as JSON, what cannot be seen escaped."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    line = printable(text)
+    line = printable(text_of(value))
     return line if len(line) <= MAX_CELL else f"{line[: MAX_CELL - 1]}…"
