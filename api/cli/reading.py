@@ -20,7 +20,7 @@ from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state.status import STATUSES
-from graph.state.wording import counted
+from graph.state.wording import counted, shortened
 from graph.storage.audit import Act, AuditPage, AuditQuery
 from graph.storage.pages import Page
 from graph.storage.search import LARGEST_BOUND, Search, terms
@@ -130,8 +130,7 @@ def _table(page: Any) -> str:
 
 
 def _row(run: Any) -> str:
-    prompt = " ".join(run["prompt"].split())
-    shown = prompt if len(prompt) <= SHOWN else f"{prompt[: SHOWN - 1]}…"
+    shown = shortened(" ".join(run["prompt"].split()), SHOWN)
     return line(f"{run['run_id']}  {run['status']:<9}  {run['created_at'][:19]}Z  {shown}")
 
 
@@ -301,7 +300,7 @@ def _path(thread_id: str) -> str:
 def _thread_row(thread: Any) -> str:
     last = thread["last_run"]
     called = thread["name"] or " ".join(last["prompt"].split())
-    shown = called if len(called) <= SHOWN else f"{called[: SHOWN - 1]}…"
+    shown = shortened(called, SHOWN)
     runs = counted(thread["runs"], "run", grouped=True)
     return line(f"{thread['thread_id']}  {runs:<8}  {last['created_at'][:19]}Z  {shown}")
 

@@ -1,6 +1,5 @@
 """Calling one tool by itself: a run of one step, which nobody plans."""
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from graph.runs.context import RunContext, RunPolicy
 from graph.state import Limits, Plan, PlannedBy, RunState, Step, new_run
 from graph.state.rounds import new_round
 from graph.state.row import RunRow
+from graph.state.wording import shortened, text_of
 from nodes.approval.asking import ApprovalGate
 from nodes.contract.json_data import UNSTORABLE, escaped
 from nodes.contract.plan_check import check_plan, missing, run_tools
@@ -93,5 +93,4 @@ def seed_of(
 
 def _prompt(tool: str, given: Mapping[str, Any], longest: int) -> str:
     """What the run is found by: the call as text, of `longest` characters at most."""
-    text = f"{tool} {json.dumps(given, ensure_ascii=False)}"
-    return UNSTORABLE.sub("\ufffd", text if len(text) <= longest else f"{text[: longest - 1]}…")
+    return UNSTORABLE.sub("\ufffd", shortened(f"{tool} {text_of(given)}", longest))

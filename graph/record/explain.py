@@ -12,7 +12,7 @@ from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
 from graph.state import Attempt, Mark, RunError, RunState, Status, attempts, marks, question_of
 from graph.state.rounds import is_answered, round_of, rounds_of
 from graph.state.status import SETTLED
-from graph.state.wording import Time, counted, doc, duration
+from graph.state.wording import Time, counted, doc, duration, shortened
 from nodes.contract.steps import left_out
 
 #: Characters of a message that are told.
@@ -49,8 +49,7 @@ def causes(state: RunState) -> list[Cause]:
 
 def cause(kind: Kind, message: str, at: float | None) -> Cause:
     """A link that belongs to no step."""
-    text = message if len(message) <= MOST else message[: MOST - 1] + "…"
-    return Cause(kind=kind, message=text, at=at, step=None, attempt=None)
+    return Cause(kind=kind, message=shortened(message, MOST), at=at, step=None, attempt=None)
 
 
 def _led_to(state: RunState, error: RunError) -> Iterator[Cause]:

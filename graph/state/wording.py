@@ -60,6 +60,11 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def shortened(text: str, most: int) -> str:
+    """The text with at most so many characters, the last one a mark where it is cut."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def printable(text: str, keep: str = "") -> str:
     """The text with everything that is no visible character escaped, except what is in `keep`.
 

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, overload
 
 from graph.state.status import SETTLED
-from graph.state.wording import counted, printable, text_of
+from graph.state.wording import counted, printable, shortened, text_of
 
 #: A record as the server answers it, or as `graph.record` gives it.
 AnyRecord = Mapping[str, Any]
@@ -191,5 +191,4 @@ def _shown(value: object) -> str:
     """One line: text as it is, anything else as JSON, what cannot be seen escaped."""
     if value is None:
         return ""
-    line = printable(text_of(value))
-    return line if len(line) <= MAX_CELL else f"{line[: MAX_CELL - 1]}…"
+    return shortened(printable(text_of(value)), MAX_CELL)

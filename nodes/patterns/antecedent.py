@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from graph.state import Conversation, Referent, Step
-from graph.state.wording import counted
+from graph.state.wording import counted, shortened
 from nodes.patterns.english.conversation_words import ALL_OF_THEM, BOTH, PLACES
 from nodes.patterns.grammar.calls import CALCULATOR, RESULTS, STORE, TODOS, literal
 from tools.values import number_text
@@ -232,9 +232,7 @@ def _described(output: Any) -> str:
     if (number := _as_number(output)) is not None:
         return number if len(number) <= _SHOWN_TEXT else f"a number of {len(number)} characters"
     if _is_todo(output):
-        text = output["text"]
-        short = text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"
-        return f"the to-do “{short}”"
+        return f"the to-do “{shortened(output['text'], _SHOWN_TEXT)}”"
     return counted(len(output), "to-do") if isinstance(output, list) else "the text"
 
 

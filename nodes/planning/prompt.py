@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graph.state.wording import counted
+from graph.state.wording import counted, shortened
 from nodes.planning.answer import AnswerForm, arguments_schema
 from nodes.planning.model import Message
 from tools.registry import Tool
@@ -169,9 +169,7 @@ def _described(schema: Mapping[str, Any]) -> str:
         if isinstance(value, dict) and isinstance(text := value.get("description"), str)
     }
     return "".join(
-        f" `{name}`: {f'{text[: MOST_OF_ARGUMENT - 1]}…' if len(text) > MOST_OF_ARGUMENT else text}"
-        for name, text in texts.items()
-        if text
+        f" `{name}`: {shortened(text, MOST_OF_ARGUMENT)}" for name, text in texts.items() if text
     )
 
 
