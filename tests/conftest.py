@@ -22,6 +22,7 @@ from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_ke
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import share_servers
 from tests.support.servers.forks.stretched import stretch_waits
 from tools.loading import BUILTIN
@@ -30,6 +31,7 @@ from tools.registry import Tool, make_tools
 pytest_plugins = ("tests.support.timing.failures",)
 
 stretch_waits()
+describe_once()
 
 # A busy machine makes an example slow, not wrong.
 settings.register_profile(
