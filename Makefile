@@ -38,7 +38,7 @@ test-postgres: .venv/.dev   ## calls and streams of servers that keep their runs
 DEBIANS := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
 test-debian: .venv/.dev     ## the storage and a fleet on the Postgres of Debian, where it is installed
-	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and not slow" \
+	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and (not slow or lease)" \
 	  tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py $(ARGS))
 
 test-rest:                  ## what `make test` leaves out: the three of them
