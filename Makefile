@@ -13,10 +13,10 @@ studio: .venv/.dev          ## the graph in LangGraph Studio, from http://127.0.
 	@LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1 LANGSMITH_TRACING=false \
 	  LANGSMITH_API_KEY= exec $(BIN)/python -m langgraph_cli dev $(ARGS)
 
-# A third of its time a process waits for servers, so two cores have three. Files come in their order:
-# by their numbers of tests, the longest tests would come last and have the machine to themselves.
+# Half of its time a process waits for servers, so two cores have four. Files come in their order: by
+# their numbers of tests, the longest tests would come last and have the machine to themselves.
 # The tests start hundreds of processes, each of which would compile the project if it had to.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # Types are one of the tests, since they take one core for a minute.
 test: style .venv/.dev      ## lint, types, and the tests that need neither Docker nor long; ARGS="-k name" picks some
@@ -38,7 +38,7 @@ test-postgres: .venv/.dev   ## calls and streams of servers that keep their runs
 DEBIANS := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
 test-debian: .venv/.dev     ## the storage and a fleet on the Postgres of Debian, where it is installed
-	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and not slow" \
+	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and (not slow or lease)" \
 	  tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py $(ARGS))
 
 test-rest:                  ## what `make test` leaves out: the three of them

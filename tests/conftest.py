@@ -22,6 +22,7 @@ from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_ke
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import share_servers
 from tests.support.servers.forks.stretched import stretch_waits
 from tools.loading import BUILTIN
@@ -30,6 +31,7 @@ from tools.registry import Tool, make_tools
 pytest_plugins = ("tests.support.timing.failures",)
 
 stretch_waits()
+describe_once()
 
 # A busy machine makes an example slow, not wrong.
 settings.register_profile(
@@ -81,9 +83,30 @@ ON_BOTH = (
 )
 
 
+#: What takes longest by itself, in this order: it begins, and the others fill what is left. Else it
+#: would be done alone in the end, while a core has nothing to do.
+LONGEST = (
+    "tests/types/",
+    "tests/docs/operating/test_deployed.py",
+    "tests/nodes/patterns/test_composed.py",
+    "tests/project/test_first_minute.py",
+    "tests/api/test_fuzz.py",
+    "tests/house/test_stored_runs.py",
+    "tests/graph/runs/killed/test_fleet.py",
+    "tests/graph/workbench/test_studio.py",
+    "tests/graph/runs/killed/",
+)
+
+
+def _place(item: pytest.Item) -> int:
+    """Where a test's file comes."""
+    found = (place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start))
+    return next(found, len(LONGEST))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need no second backend each time are slow on it. The longest comes first."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/types/"))
+    """Tests that need no second backend each time are slow on it. The longest come first."""
+    items.sort(key=_place)
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         on = parameters.get("database_url") or parameters.get("kept_on")

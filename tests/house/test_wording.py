@@ -1,7 +1,7 @@
 """What is said to people reads as the golden file has it; elsewhere tests ask for structure."""
 
 from tests.support.wording.golden import WRITE, difference, kept, rendered
-from tests.support.wording.messages import AREAS, provoked
+from tests.support.wording.messages import AREAS, golden, provoked
 
 
 def test_every_sentence_for_people_reads_as_the_golden_file_has_it():
@@ -9,6 +9,8 @@ def test_every_sentence_for_people_reads_as_the_golden_file_has_it():
 
     assert not changed, f"the wording differs; if it is meant, {WRITE}:\n{changed}"
     assert kept().encode() == rendered().encode()
+    # So other tests read it.
+    assert golden() == {area: provoked(area) for area in AREAS}
 
 
 def test_every_key_stands_for_one_sentence():

@@ -48,6 +48,7 @@ def in_a_shell(commands: str, folder: Path, postgres: PostgresServer) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_running_fleet_is_put_back_and_goes_on(
     folder: Path, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_worker_that_takes_a_run_over_goes_on_in_the_trace_of_its_caller(
     assert "wait interruption" in receiver.names
 
 
+@pytest.mark.slow
 def test_what_a_dead_worker_had_not_sent_is_exported_by_who_finds_it_dead(
     folder: Path, receiver: Receiver, exporting: Callable[..., None]
 ) -> None:

@@ -2,11 +2,8 @@
 
 import difflib
 from collections.abc import Mapping
-from pathlib import Path
 
-from tests.support.wording.messages import AREAS, provoked
-
-GOLDEN = Path(__file__).with_name("golden.txt")
+from tests.support.wording.messages import AREAS, GOLDEN, provoked
 
 WRITE = "python -m tests.support.wording --write"
 

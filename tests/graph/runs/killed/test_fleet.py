@@ -151,6 +151,8 @@ def test_any_server_takes_orders_about_a_run_that_a_worker_executes(folder: Path
         assert one.settled(failing)["status"] == "completed"
 
 
+@pytest.mark.lease
+@pytest.mark.slow
 def test_a_run_in_a_long_backoff_is_at_no_worker_and_none_is_missed(
     folder: Path, postgres: PostgresServer
 ) -> None:
@@ -189,6 +191,8 @@ def test_a_server_tells_how_many_runs_wait_for_workers(folder: Path) -> None:
         assert "\nrunwright_queue_runs 2.0\n" in server.client.get("/metrics").text
 
 
+@pytest.mark.lease
+@pytest.mark.slow
 def test_a_run_goes_on_by_itself_after_a_long_backoff(folder: Path) -> None:
     tools = "examples.flaky:fail_times"
     with FleetProcesses(folder, servers=1, workers=1, tools=tools, backoff="7") as fleet:
@@ -230,6 +234,8 @@ def test_a_worker_that_lost_one_run_ends_that_one_alone(
         assert worker.process.poll() is None
 
 
+@pytest.mark.lease
+@pytest.mark.slow
 def test_a_run_that_kills_three_workers_fails_and_harms_no_other(folder: Path) -> None:
     tools = f"{GATE},tests.support.own_tools.doomed:die"
     with FleetProcesses(folder, servers=1, workers=4, tools=tools) as fleet:
@@ -242,6 +248,8 @@ def test_a_run_that_kills_three_workers_fails_and_harms_no_other(folder: Path) -
         assert server.settled(other)["status"] == "completed"
 
 
+@pytest.mark.lease
+@pytest.mark.slow
 def test_runs_that_are_handed_over_again_and_again_are_not_given_up(folder: Path) -> None:
     with FleetProcesses(folder, servers=1, workers=1, tools=GATE, grace="0.2") as fleet:
         server, run_id = fleet.servers[0], standing(fleet, "g")
@@ -269,6 +277,8 @@ def test_a_server_may_be_a_worker_too(folder: Path) -> None:
         assert other.settled(other.post("what is 2 + 3"))["status"] == "completed"
 
 
+@pytest.mark.lease
+@pytest.mark.slow
 def test_a_tool_that_blocks_the_loop_for_longer_than_a_lease_keeps_its_run(folder: Path) -> None:
     with FleetProcesses(
         folder, servers=1, workers=2, tools="tests.support.own_tools.doomed:freeze"
@@ -280,6 +290,8 @@ def test_a_tool_that_blocks_the_loop_for_longer_than_a_lease_keeps_its_run(folde
         assert [worker.process.poll() for worker in fleet.workers] == [None, None]
 
 
+@pytest.mark.lease
+@pytest.mark.slow
 def test_the_page_about_deployment_has_commands_that_make_a_fleet(folder: Path) -> None:
     _, _, migrating, answering, executing, both = page.FLEET.splitlines()
     assert runwright(*command(migrating), folder=folder).returncode == 0

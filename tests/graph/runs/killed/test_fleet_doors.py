@@ -157,6 +157,7 @@ def deaf(folder: Path, postgres: PostgresServer) -> Iterator[None]:
             yield
 
 
+@pytest.mark.slow
 def test_who_hears_nothing_sees_what_changes_all_the_same_and_is_told_so(
     folder: Path, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

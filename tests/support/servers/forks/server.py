@@ -35,6 +35,7 @@ from graph.settings.settings import Settings
 from tests.support.models.capture_server import capturing
 from tests.support.models.llm_calls import ANSWERS, complete
 from tests.support.patience import patience
+from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import HEADER, received
 from tests.support.servers.forks.stretched import set_waits, stretch_waits
 from tests.support.servers.mcp_client import message
@@ -148,7 +149,7 @@ async def _requested_once(client: httpx.AsyncClient) -> None:
         made,
         await client.get(f"{run}/stream"),  # to its end
         *[await client.get(f"{run}/{part}") for part in ("wait", "events", "explain", "history")],
-        *[await client.get(path) for path in (run, "/runs", "/tools", "/health")],
+        *[await client.get(path) for path in (run, "/runs", "/tools", "/health", "/openapi.json")],
         await client.post("/mcp", headers=headers, json=body),
     ]
     assert all(answer.is_success for answer in answers), answers
@@ -180,6 +181,7 @@ def _end(code: int) -> None:
 def main() -> int:
     """Load the program, then be a server and, in its forks, the program."""
     stretch_waits()
+    describe_once()
     loop_factory()  # which loads its library
     command._parser = cache(command._parser)  # type: ignore[assignment]  # always the same
     command._parser()

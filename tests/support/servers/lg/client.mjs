@@ -1,11 +1,11 @@
 // The official JavaScript client against a server: each line of the input is a call, and what comes of
 // it are lines of the output: the parts of a stream as they come, and then the answer, or the error.
-// `node client.mjs PACKAGE URL KEY` with PACKAGE as a file: address.
+// A line with a URL and a key makes another client, of that server.
+// `node client.mjs PACKAGE` with PACKAGE as a file: address.
 import { createInterface } from "node:readline";
 
-const [sdk, apiUrl, apiKey] = process.argv.slice(2);
-const { Client } = await import(`${sdk}/dist/index.js`);
-const client = new Client({ apiUrl, apiKey: apiKey || null, callerOptions: { maxRetries: 0 } });
+const { Client } = await import(`${process.argv[2]}/dist/index.js`);
+let client;
 const tell = (told) => console.log(JSON.stringify(told));
 
 // It comes again at once where a stream was cut, for which it leaves a server some seconds.
@@ -13,7 +13,11 @@ const later = globalThis.setTimeout;
 globalThis.setTimeout = (due, delay, ...given) => later(due, delay < 5_000 ? 10 : delay, ...given);
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { area, call, given } = JSON.parse(line);
+  const { url, key, area, call, given } = JSON.parse(line);
+  if (url) {
+    client = new Client({ apiUrl: url, apiKey: key || null, callerOptions: { maxRetries: 0 } });
+    continue;
+  }
   try {
     const answer = client[area][call](...given);
     if (!answer[Symbol.asyncIterator]) {
