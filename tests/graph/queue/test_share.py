@@ -81,8 +81,10 @@ def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: Sta
     assert share.wait_of(share.of("alice")) == pytest.approx(0.1)
     assert share.wait_of(share.of("bob")) == 0
     clock.now += 0.05
-    work(share, clock, "bob", 0.01)
-    assert share.wait_of(share.of("alice")) == pytest.approx(0.04)
+    work(share, clock, "bob", 0.01)  # who owes now, too, for as long
+    assert share.wait_of(share.of("alice")) == pytest.approx(0.08)
+    clock.now += 0.08
+    assert share.wait_of(share.of("alice")) == pytest.approx(0)
 
 
 def test_nobody_waits_for_who_has_gone(share: LoopShare, clock: StandingClock) -> None:
@@ -165,25 +167,53 @@ async def test_the_turn_comes_whatever_else_is_done_for_an_owner(
     assert clock.now - began >= LONGEST
 
 
-async def test_nothing_is_kept_for_others_where_everybody_waits(
+def test_who_has_had_least_never_waits(share: LoopShare, clock: StandingClock) -> None:
+    for owner in ("alice", "bob", "carol"):
+        work(share, clock, owner, 0.001)
+    work(share, clock, "alice", OWED)
+    work(share, clock, "bob", OWED)
+    work(share, clock, "carol", STEP)
+    assert share.of("carol").used > BURST
+    assert share.wait_of(share.of("carol")) == 0
+    assert share.wait_of(share.of("bob")) > 0
+    assert share.wait_of(share.of("alice")) > 0
+    work(share, clock, "carol", OWED)
+    assert share.wait_of(share.of("alice")) == 0
+
+
+def test_several_who_together_take_too_much_wait_though_none_takes_half(
     share: LoopShare, clock: StandingClock
 ) -> None:
-    async def waits() -> None:
-        METER.set(Meter(share, share.of("alice")))
-        await share.turn()
+    """Three of whom each has a third, and one who has little."""
+    for _ in range(100):
+        work(share, clock, "bob", 0.0001)
+        for owner in ("alice", "carol", "dave"):
+            work(share, clock, owner, 0.001)
+    assert share.wait_of(share.of("bob")) == 0
+    for owner in ("alice", "carol", "dave"):
+        assert share.wait_of(share.of(owner)) > 0
 
-    for owner in ("alice", "bob", "carol"):
-        work(share, clock, owner, BURST + STEP)
-    assert share.wait_of(share.of("carol")) == pytest.approx(STEP / SHARE)
-    work(share, clock, "alice", OWED)
-    one = asyncio.create_task(waits())
-    await until(share.of("alice").requests.locked)
-    work(share, clock, "bob", 0.001)
-    work(share, clock, "carol", BURST + OWED)
-    assert share.wait_of(share.of("carol")) == pytest.approx(OWED / SHARE)  # bob waits for nothing
-    one.cancel()
-    await asyncio.gather(one, return_exceptions=True)
-    assert not share.of("alice").requests.locked()
+
+def test_strangers_of_several_addresses_have_together_what_one_has(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for _ in range(100):
+        work(share, clock, "bob", 0.0001)
+        for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            work(share, clock, address, 0.001)
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        assert share.wait_of(share.of_stranger(address)) > 0
+
+
+def test_many_who_take_little_do_not_hold_up_one_who_takes_half(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for _ in range(100):
+        work(share, clock, "alice", 0.001)
+        for number in range(10):
+            work(share, clock, f"light {number}", 0.00001)
+        clock.now += 0.002
+    assert share.wait_of(share.of("alice")) == 0
 
 
 async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> None:
@@ -200,10 +230,10 @@ async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> 
     METER.set(None)
     await asyncio.sleep(0)
     meter.end()
-    before = measured.of("alice").at
+    before = measured.of("alice").stand
     go_on.set()
     await keeping
-    assert measured.of("alice").at == before
+    assert measured.of("alice").stand == before
 
 
 def test_so_many_strangers_are_remembered(share: LoopShare) -> None:
