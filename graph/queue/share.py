@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 #: one of them who has had least each may be ahead, in seconds.
 SHARE, BURST = 0.5, 0.01
 
+#: The part that strangers have, while owners are there.
+STRANGERS_SHARE = 0.2
+
 #: How long the loop idles, in seconds, until an owner for whom it has worked counts as gone: longer
 #: than between two steps of a request. Whose step is late since the loop is busy is still there.
 PRESENT = 0.02
@@ -42,7 +45,8 @@ class Accounts:
     back, and an account owes by how much it stands above it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float) -> None:
+        self.share = share
         self.level = 0.0  # seconds
         self.most = BURST  # above it that any may stand
         self._at = 0.0
@@ -50,7 +54,7 @@ class Accounts:
 
     def settle(self, now: float) -> None:
         """Give back until now."""
-        given = (now - self._at) * SHARE
+        given = (now - self._at) * self.share
         self._at = now
         for account in sorted(self.owing, key=_STAND):
             rise = min(given / len(self.owing), max(account.stand - self.level, 0))
@@ -100,8 +104,6 @@ class Meter:
 
     def add(self, began: float, ended: float) -> None:
         """So long has the loop worked for it."""
-        if self.ended:
-            return
         if self.account is None:
             self._pending += ended - began
         else:
@@ -138,7 +140,7 @@ class LoopShare:
         self.clock = clock
         self._owners: dict[str, Account] = {}
         self._strangers: OrderedDict[str, Account] = OrderedDict()
-        self._of_owners, self._of_strangers = Accounts(), Accounts()
+        self._of_owners, self._of_strangers = Accounts(SHARE), Accounts(STRANGERS_SHARE)
         self._there: dict[Account, None] = {}  # the owners who are
         self._idled = 0.0  # seconds, until it had last worked, `_worked`
         self._worked = clock()
@@ -191,7 +193,7 @@ class LoopShare:
         over = account.stand - BURST - among.level
         if among is self._of_owners and min(before) >= account.stand - BURST:
             return 0.0
-        return over * len(among.owing) / SHARE if over > 0 else 0.0
+        return over * len(among.owing) / among.share if over > 0 else 0.0
 
     def _settle(self, now: float) -> None:
         """Look who is there, and give back what they owe until now."""

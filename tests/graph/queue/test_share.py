@@ -19,6 +19,7 @@ from graph.queue.share import (
     STRANGERS,
     LoopShare,
     Meter,
+    Metered,
 )
 from tests.support.clocks import StandingClock
 from tests.support.patience import patience, until
@@ -181,6 +182,22 @@ def test_who_has_had_least_never_waits(share: LoopShare, clock: StandingClock) -
     assert share.wait_of(share.of("alice")) == 0
 
 
+def test_what_is_given_back_is_shared_by_those_who_still_owe(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for owner in ("alice", "bob", "carol"):
+        share.charge(share.of(owner), 0.001, clock.now)
+    share.charge(share.of("alice"), 0.029, clock.now)
+    share.charge(share.of("bob"), 0.059, clock.now)
+    clock.now += 0.1  # of which bob has what the others need no more
+    share.charge(share.of("dave"), 0, clock.now)
+    owed = [share.of(owner).used for owner in ("alice", "bob", "carol")]
+    assert owed == pytest.approx([0.0055, 0.0355, 0])
+    clock.now += 0.1
+    share.charge(share.of("dave"), 0, clock.now)
+    assert [share.of(owner).used for owner in ("alice", "bob")] == pytest.approx([0, 0])
+
+
 def test_several_who_together_take_too_much_wait_though_none_takes_half(
     share: LoopShare, clock: StandingClock
 ) -> None:
@@ -227,12 +244,14 @@ async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> 
     meter = Meter(measured, measured.of("alice"))
     METER.set(meter)
     keeping = asyncio.create_task(kept())
-    METER.set(None)
     await asyncio.sleep(0)
     meter.end()
+    later = asyncio.create_task(kept())
+    assert not isinstance(later.get_coro(), Metered)
+    METER.set(None)
     before = measured.of("alice").stand
     go_on.set()
-    await keeping
+    await asyncio.gather(keeping, later)
     assert measured.of("alice").stand == before
 
 
@@ -261,6 +280,15 @@ async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare)
     assert measured.of("alice").used >= 1.5 * STEP
     await asyncio.create_task(outer())
     assert measured.of("bob").used == 0
+
+
+def test_what_was_counted_is_charged_once(share: LoopShare, clock: StandingClock) -> None:
+    meter = Meter(share)
+    meter.add(clock.now, clock.now + BURST)
+    meter.assign(share.of("alice"))
+    meter.assign(share.of("bob"))
+    assert share.of("alice").used == pytest.approx(BURST)
+    assert share.of("bob").used == 0
 
 
 async def test_those_of_one_owner_are_let_in_one_after_the_other(
