@@ -1,7 +1,9 @@
-"""Of whom nothing is read for a while, on real sockets: the refused, and who took too much."""
+"""On real sockets: of whom nothing is read for a while, and who goes before he is answered."""
 
 import asyncio
+import re
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -23,7 +25,7 @@ from graph.queue.share import BURST, OWED, LoopShare
 from graph.settings import Settings
 from graph.settings.keys import KeyRing, new_key
 from tests.support.clocks import StandingClock
-from tests.support.patience import patience, until
+from tests.support.patience import patience, until, wait_until
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
 KEYS = {name: new_key(name) for name in ("alice", "bob")}
@@ -49,10 +51,14 @@ def status(server: ServerProcess, field: str) -> int:
     return int(text.partition(f"\n{field}:")[2].split()[0])
 
 
+def connected(server: ServerProcess) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=patience())
+
+
 def refused(server: ServerProcess) -> socket.socket:
     """A connection that has its answer, and is not closed yet."""
-    host, port = server.url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=patience())
+    connection = connected(server)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(b"hello\r\n\r\n")
     assert connection.recv(4096).startswith(b"HTTP/1.1 400")
@@ -87,6 +93,39 @@ def test_of_who_sends_on_after_a_refusal_little_is_read_at_a_time(server: Server
 
 def wakes(server: ServerProcess) -> int:
     return status(server, "voluntary_ctxt_switches")
+
+
+# Who goes.
+
+STREAM, LIST = (
+    f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in ("/runs/stream", "/runs")
+)
+
+#: For SO_LINGER: what was not sent is dropped, and the other end is told so.
+AT_ONCE = struct.pack("ii", 1, 0)
+
+
+def test_whoever_goes_before_his_answers_ends_all_of_them(tmp_path: Path) -> None:
+    """Also the one ahead of those that were sent ahead, and nothing of it is an error of ours."""
+    with serving(tmp_path) as server:
+
+        def watchers() -> float:
+            metrics = server.client.get("/metrics").text
+            [count] = re.findall(r"^runwright_watchers(?:{.*})? (\S+)", metrics, re.MULTILINE)
+            return float(count)
+
+        with closing(connected(server)) as connection:
+            connection.sendall(STREAM + LIST * 2)
+            wait_until(lambda: watchers() == 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        wait_until(lambda: watchers() == 0)
+        for _ in range(20):
+            with closing(connected(server)) as connection:
+                connection.sendall(LIST * 3)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        server.client.get("/health")
+        server.terminate()
+        assert not [line for line in server.lines if "error" in line or "Traceback" in line]
 
 
 # One that took too much: served in this process, by a clock that stands still.
