@@ -170,7 +170,6 @@ class LoopShare:
         if now - self._settled >= TICK:
             self._settle(now)
         if account not in self._there and among is self._of_owners:
-            self._settle(now)
             self._there[account] = None
             self._bound()
         account.seen = self._idled
@@ -187,12 +186,11 @@ class LoopShare:
         if account.stand - BURST <= among.level:
             return 0.0
         self._settle(self.clock())
-        before = [one.stand for one in self._there if one is not account]
-        if not before:
+        if not self._there:
+            return 0.0
+        if among is self._of_owners and min(map(_STAND, self._there)) >= account.stand - BURST:
             return 0.0
         over = account.stand - BURST - among.level
-        if among is self._of_owners and min(before) >= account.stand - BURST:
-            return 0.0
         return over * len(among.owing) / among.share if over > 0 else 0.0
 
     def _settle(self, now: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextvars import copy_context
 from functools import partial
 
 import anyio
@@ -17,6 +18,7 @@ from graph.queue.share import (
     PRESENT,
     SHARE,
     STRANGERS,
+    STRANGERS_SHARE,
     LoopShare,
     Meter,
     Metered,
@@ -110,6 +112,42 @@ def test_strangers_wait_for_owners_and_not_the_other_way_around(
     assert share.wait_of(share.of("alice")) == 0
     assert share.wait_of(stranger) > 0
     assert share.wait_of(share.of_stranger("192.0.2.2")) == 0
+    work(share, clock, "alice", 1)
+    assert share.wait_of(share.of("alice")) == 0
+    work(share, clock, "192.0.2.1", 1)
+    clock.now += PRESENT * 1.1  # and nobody is there
+    assert share.wait_of(stranger) == 0
+
+
+def test_strangers_wait_whatever_the_owners_who_are_there_owe(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for _ in range(20):
+        for owner in ("alice", "bob"):
+            work(share, clock, owner, OWED)
+    stranger = share.of_stranger("192.0.2.1")
+    work(share, clock, "192.0.2.1", OWED)
+    over = share.wait_of(stranger)
+    assert over == pytest.approx((OWED - BURST) / STRANGERS_SHARE)
+    work(share, clock, "alice", over)
+    assert share.wait_of(stranger) == pytest.approx(0)
+
+
+def test_what_strangers_take_while_no_owner_is_there_is_not_owed(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    work(share, clock, "192.0.2.1", 60)
+    work(share, clock, "alice", 0.001)
+    assert share.wait_of(share.of_stranger("192.0.2.1")) == 0
+
+
+def test_two_who_are_about_even_both_go(share: LoopShare, clock: StandingClock) -> None:
+    for owner in ("alice", "bob"):
+        work(share, clock, owner, 0.001)
+    for owner in ("alice", "bob"):
+        share.charge(share.of(owner), OWED - (owner == "bob") * BURST / 2, clock.now)
+    assert share.wait_of(share.of("alice")) == 0
+    assert share.wait_of(share.of("bob")) == 0
 
 
 async def test_an_owner_has_as_much_however_many_strangers_wait(
@@ -135,6 +173,9 @@ async def test_an_owner_has_as_much_however_many_strangers_wait(
 def test_what_is_taken_while_nobody_else_is_there_is_not_owed(
     share: LoopShare, clock: StandingClock
 ) -> None:
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "alice", 0.001)
+    clock.now += PRESENT * 1.1  # bob has gone
     work(share, clock, "alice", 60)
     work(share, clock, "bob", 0.001)
     assert share.wait_of(share.of("alice")) == 0
@@ -280,6 +321,17 @@ async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare)
     assert measured.of("alice").used >= 1.5 * STEP
     await asyncio.create_task(outer())
     assert measured.of("bob").used == 0
+
+
+async def test_what_is_begun_in_a_context_is_counted_as_it_says(measured: LoopShare) -> None:
+    async def inner() -> None:
+        compute()
+
+    context = copy_context()
+    context.run(METER.set, Meter(measured, measured.of("alice")))
+    measured.charge(measured.of("bob"), 0, measured.clock())
+    await asyncio.create_task(inner(), context=context)
+    assert measured.of("alice").used >= 0.5 * STEP
 
 
 def test_what_was_counted_is_charged_once(share: LoopShare, clock: StandingClock) -> None:
