@@ -60,6 +60,12 @@ def attacked(server: ServerProcess, attack: str, kind: str = "attacks") -> Itera
             attacker.kill()
 
 
+def client_of(server: ServerProcess) -> httpx.Client:
+    """One that has a connection for each call: none is closed for being idle as the next begins."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return http_client(server.url, headers={"x-api-key": KEYS["bob"][0]}, limits=limits)
+
+
 class Other:
     """Another owner."""
 
@@ -86,7 +92,7 @@ class Other:
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_others_are_served_as_usual(server: ServerProcess, attack: str) -> None:
-    with http_client(server.url, headers={"x-api-key": KEYS["bob"][0]}) as client:
+    with client_of(server) as client:
         bob = Other(client)
         bob.ask()  # whatever is loaded at the first time is loaded
         bob.read_a_long_run()
@@ -109,7 +115,7 @@ def test_what_is_refused_fills_neither_memory_nor_the_log(
     server: ServerProcess, flood: str
 ) -> None:
     """However fast it comes."""
-    with http_client(server.url, headers={"x-api-key": KEYS["bob"][0]}) as client:
+    with client_of(server) as client:
         bob = Other(client)
         bob.ask()
         with attacked(server, flood, "floods"):

@@ -397,6 +397,30 @@ async def test_a_counted_task_is_cancelled_and_fails_as_any_other(measured: Loop
     assert "cleans_up" in repr(asyncio.create_task(cleans_up()))
 
 
+def test_what_is_counted_is_closed_with_what_counts_it(share: LoopShare) -> None:
+    cleaned: list[int] = []
+
+    async def held(number: int) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            cleaned.append(number)
+
+    async def waits(counted: Metered[None]) -> None:
+        await counted
+
+    coroutines = [held(number) for number in range(2)]  # which are kept, so that none ends itself
+    meter = Meter(share, share.of("alice"))
+    by_itself, awaited = (Metered(one, meter) for one in coroutines)
+    by_itself.send(None)
+    by_itself.close()
+    assert cleaned == [0]
+    waiting = waits(awaited)
+    waiting.send(None)
+    waiting.close()
+    assert cleaned == [0, 1]
+
+
 async def test_a_group_of_counted_tasks_is_cancelled_as_any_other(measured: LoopShare) -> None:
     METER.set(Meter(measured, measured.of("alice")))
 
