@@ -14,6 +14,9 @@ from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
 from nodes.contract.json_data import loads
 
+#: So many parameters may an address have.
+MOST_PARAMETERS = 100
+
 
 def parse(body: bytes) -> Any:
     """The value that `body` holds.
@@ -75,6 +78,7 @@ def check_parameters(request: Request, known: Collection[str]) -> None:
 
     One that is passed over, since it is misspelled, would be silently wrong.
     """
+    check_number(request)
     faults = [
         {
             "type": "unknown_parameter",
@@ -87,6 +91,18 @@ def check_parameters(request: Request, known: Collection[str]) -> None:
     ]
     if faults:
         raise RequestValidationError(faults)
+
+
+def check_number(request: Request) -> None:
+    """Raises `RequestValidationError` where there are too many parameters even to read them."""
+    if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+        fault = {
+            "type": "too_many_parameters",
+            "loc": ("query",),
+            "msg": f"has more than {MOST_PARAMETERS} parameters",
+            "input": None,
+        }
+        raise RequestValidationError([fault])
 
 
 class _StrictRequest(Request):

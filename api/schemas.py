@@ -1,9 +1,18 @@
 """What goes in and out besides the record of a run."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from api.errors.kinds import FieldError
@@ -20,11 +29,27 @@ from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
 from nodes.contract.json_data import UNSTORABLE
 from tools.registry import InDoubt
 
+#: So many faults of a body are told: to tell each of ten thousand takes a hundred times as long as
+#: to find them.
+MOST_FAULTS = 100
+
 
 class Body(BaseModel):
     """Base of request bodies: types are not coerced, and an unknown field is refused by name."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _bound_faults(cls, data: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return check(data)
+        except ValidationError as invalid:
+            if (count := invalid.error_count()) <= MOST_FAULTS:
+                raise
+        raise PydanticCustomError(
+            "too_many_faults", "has {count} faults, too many to tell each", {"count": count}
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -18,7 +18,8 @@ from api.errors.kinds import FieldError
 from api.errors.protocol import Unprocessable, unprocessable
 from api.lg.views import OURS
 from api.middleware.access import CLIENT, OWNER, KeyRefused
-from api.parameters import parse
+from api.parameters import check_number, parse
+from api.schemas import MOST_FAULTS
 from graph.service import Runs
 from graph.settings.keys import DEFAULT_OWNER
 from graph.state.wording import text_of
@@ -265,6 +266,8 @@ def checked(kind: type[B], given: Any) -> B:
 
 
 def _faults(invalid: ValidationError) -> list[FieldError]:
+    if (count := invalid.error_count()) > MOST_FAULTS:
+        return [FieldError(field="body", message=f"has {count} faults, too many to tell each")]
     faults = invalid.errors(include_url=False, include_context=False, include_input=False)
     return [
         FieldError(
@@ -295,6 +298,7 @@ def id_of(request: Request, name: str) -> str:
 
 def queried(request: Request, *known: str) -> Mapping[str, Sequence[str]]:
     """The parameters of the address, each with its values. Raises `Unprocessable`."""
+    check_number(request)
     given: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:

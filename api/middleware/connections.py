@@ -100,6 +100,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._lines = 0  # of the head
         self._body = 0  # bytes of it
         self._parts = 0  # of the body
+        self._answering: RequestResponseCycle | None = None
         self._ahead: deque[int] = deque()  # bytes of each request in the pipeline
         self._dropped = 0  # bytes since there is an answer
         self._timer: asyncio.TimerHandle | None = None
@@ -118,6 +119,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._flow.stop()
         self._open.leave(self.transport, self._address, admitted=self._admitted)
         super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:
+            # uvicorn tells the last one that was sent ahead, and not the one before it.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: parse them, unless the connection is being closed."""
@@ -247,6 +252,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if not cycle.disconnected:
                 await app(scope, receive, send)
 
+        self._answering = cycle
         # One that was sent ahead is begun where the one before it has ended.
         token = METER.set(None)
         try:

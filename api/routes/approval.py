@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, FailFast, Field, TypeAdapter
 
 from api.middleware.guards import unless_gone
 from api.openapi import WITH_BODY, problems
 from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
-from api.schemas import Body, Steps, Task, Words, whole
+from api.schemas import MOST_FAULTS, Body, Steps, Task, Words, whole
 from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.preview import PlanPreview
@@ -40,10 +40,20 @@ class StepEdit(Body):
     )
 
 
+_EACH = TypeAdapter(Annotated[list[StepEdit], FailFast()])
+
+
+def _sound_where_many(steps: Any) -> Any:
+    """Of very many the first that is no step is told, and the others are not looked at."""
+    if isinstance(steps, list) and len(steps) > MOST_FAULTS:
+        _EACH.validate_python(steps)
+    return steps
+
+
 class PlanEdit(Body):
     """A plan to be executed instead of the proposed one; it is checked as every plan is."""
 
-    steps: list[StepEdit] = Field(
+    steps: Annotated[list[StepEdit], BeforeValidator(_sound_where_many)] = Field(
         min_length=1,
         description="In the order of execution; of a later round its own steps only, numbered on.",
     )

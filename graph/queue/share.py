@@ -7,14 +7,17 @@ counts is the time that the tasks of a request or a run have computed on the loo
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import Any, TypeVar
 
-#: The part of the loop's time that is for those who take most of it, while others are there, and
-#: what each of them may take at once, in seconds.
+#: The part of the loop's time that is given back to those who owe, and by how much more than the
+#: one of them who has had least each may be ahead, in seconds.
 SHARE, BURST = 0.5, 0.01
+
+#: The part that strangers have, while owners are there.
+STRANGERS_SHARE = 0.2
 
 #: How long the loop idles, in seconds, until an owner for whom it has worked counts as gone: longer
 #: than between two steps of a request. Whose step is late since the loop is busy is still there.
@@ -26,25 +29,61 @@ OWED = 0.1
 #: How long the first of an owner waits at most, in seconds, whatever else is done for him.
 LONGEST = 1.0
 
+#: How often it is looked who is there, and of all together whether a turn has come, in seconds.
+TICK = 0.005
+
 #: So many accounts of strangers are kept.
 STRANGERS = 1024
 
 T = TypeVar("T")
 
 
+class Accounts:
+    """Those of owners, or of strangers, who are given back what they owe at the same rate.
+
+    This is the fluid model of fair queueing: `level` rises by what each of those who owe is given
+    back, and an account owes by how much it stands above it.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+        self.level = 0.0  # seconds
+        self.most = BURST  # above it that any may stand
+        self._at = 0.0
+        self.owing: dict[Account, None] = {}
+
+    def settle(self, now: float) -> None:
+        """Give back until now."""
+        given = (now - self._at) * self.share
+        self._at = now
+        for account in sorted(self.owing, key=_STAND):
+            rise = min(given / len(self.owing), max(account.stand - self.level, 0))
+            self.level += rise
+            given -= rise * len(self.owing)
+            if account.stand > self.level:
+                break
+            del self.owing[account]
+
+
 class Account:
     """What one owner, or the strangers of one address, have had of the loop."""
 
-    __slots__ = ("at", "known", "requests", "seen", "steps", "used", "waiting")
+    __slots__ = ("among", "requests", "seen", "stand", "steps")
 
-    def __init__(self, *, known: bool) -> None:
-        self.known = known
-        self.used = 0.0  # and not given back, in seconds
-        self.at = 0.0  # when that was so
+    def __init__(self, among: Accounts) -> None:
+        self.among = among
+        self.stand = 0.0  # by what it was charged, in seconds
         self.seen = -PRESENT  # by how long the loop had idled
         # Each kind in order: an order that he gives is not behind a thousand runs of his.
         self.requests, self.steps = asyncio.Lock(), asyncio.Lock()
-        self.waiting = 0  # of those, whose turn it would be
+
+    @property
+    def used(self) -> float:
+        """And not given back, in seconds."""
+        return max(0.0, self.stand - self.among.level)
+
+
+_STAND = attrgetter("stand")
 
 
 def _lock(account: Account, *, step: bool) -> asyncio.Lock:
@@ -65,8 +104,6 @@ class Meter:
 
     def add(self, began: float, ended: float) -> None:
         """So long has the loop worked for it."""
-        if self.ended:
-            return
         if self.account is None:
             self._pending += ended - began
         else:
@@ -95,30 +132,31 @@ def _account() -> Account | None:
 class LoopShare:
     """Who has had how much of the loop.
 
-    Whoever is alone never waits. Strangers wait for owners, but owners not for strangers. `clock`
-    in seconds.
+    Whoever is alone never waits, and of several never who has had least. Strangers wait for owners,
+    but owners not for strangers. `clock` in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self._owners: dict[str, Account] = {}
         self._strangers: OrderedDict[str, Account] = OrderedDict()
-        self._there: dict[Account, None] = {}  # the owners who are, in the order of `seen`
-        self._last: Account | None = None  # of those
+        self._of_owners, self._of_strangers = Accounts(SHARE), Accounts(STRANGERS_SHARE)
+        self._there: dict[Account, None] = {}  # the owners who are
         self._idled = 0.0  # seconds, until it had last worked, `_worked`
         self._worked = clock()
-        self._waiting = {True: 0, False: 0}  # accounts whose turn is waited for, if known
+        self._settled = -TICK
+        self._waiting = 0  # accounts whose turn is waited for
 
     def of(self, owner: str) -> Account:
         """The account of an owner."""
         if (account := self._owners.get(owner)) is None:
-            account = self._owners[owner] = Account(known=True)
+            account = self._owners[owner] = Account(self._of_owners)
         return account
 
     def of_stranger(self, address: str) -> Account:
         """The account of those who come from an address without a key."""
         if (account := self._strangers.get(address)) is None:
-            account = self._strangers[address] = Account(known=False)
+            account = self._strangers[address] = Account(self._of_strangers)
             if len(self._strangers) > STRANGERS:
                 self._strangers.popitem(last=False)
         return account
@@ -128,43 +166,47 @@ class LoopShare:
         if (idled := now - seconds - self._worked) > 0:
             self._idled += idled
         self._worked = now
-        left = account.used - (now - account.at) * self._rate(account)
-        # What he took from nobody is not owed.
-        most = BURST if self._is_alone(account, now) else BURST + OWED
-        account.used = min((left if left > 0 else 0.0) + seconds, most)
-        account.at, account.seen = now, self._idled
-        if account is not self._last and account.known:
-            self._there.pop(account, None)
+        among = account.among
+        if now - self._settled >= TICK:
+            self._settle(now)
+        if account not in self._there and among is self._of_owners:
             self._there[account] = None
-            self._last = account
+            self._bound()
+        account.seen = self._idled
+        stand, level = account.stand, among.level
+        stand = (stand if stand > level else level) + seconds
+        account.stand = stand if stand < level + among.most else level + among.most
+        among.owing[account] = None
 
     def wait_of(self, account: Account) -> float:
-        """How long somebody has to wait now, in seconds; not at all where nobody else is there."""
-        if account.used <= BURST:
-            return 0.0
-        now = self.clock()
-        if self._is_alone(account, now):
-            return 0.0
-        return (account.used - BURST) / self._rate(account) - (now - account.at)
-
-    def _is_alone(self, account: Account, now: float) -> bool:
-        """Whether no other owner is there."""
-        idled = self._idled + now - self._worked
-        while self._there and idled - (first := next(iter(self._there))).seen > PRESENT:
-            del self._there[first]
-            if first is self._last:
-                self._last = None
-        return len(self._there) == (account in self._there)
-
-    def _rate(self, account: Account) -> float:
-        """The part of the loop's time that each of those has who wait; strangers take nothing of
-        that of owners.
+        """How long somebody has to wait now at most, in seconds; not at all where nobody else is
+        there.
         """
-        there, waiting = len(self._there), self._waiting[True]
-        if not account.known:
-            return SHARE / max(waiting + self._waiting[False], 1)
-        # Where everybody waits but for one, whose turn it is, nothing is kept for others.
-        return 1 / there if 1 < there <= waiting + 1 else SHARE / max(waiting, 1)
+        among = account.among
+        if account.stand - BURST <= among.level:
+            return 0.0
+        self._settle(self.clock())
+        if not self._there:
+            return 0.0
+        if among is self._of_owners and min(map(_STAND, self._there)) >= account.stand - BURST:
+            return 0.0
+        over = account.stand - BURST - among.level
+        return over * len(among.owing) / among.share if over > 0 else 0.0
+
+    def _settle(self, now: float) -> None:
+        """Look who is there, and give back what they owe until now."""
+        idled = self._idled + now - self._worked
+        for account in [one for one in self._there if idled - one.seen > PRESENT]:
+            del self._there[account]
+        self._of_owners.settle(now)
+        self._of_strangers.settle(now)
+        self._settled = now
+        self._bound()
+
+    def _bound(self) -> None:
+        """What somebody takes from nobody is not owed."""
+        self._of_owners.most = BURST if len(self._there) < 2 else BURST + OWED
+        self._of_strangers.most = BURST if not self._there else BURST + OWED
 
     def must_wait(self, *, step: bool = False) -> bool:
         """Whether it is not the turn of the request this is done for, or of the `step` of a run."""
@@ -179,21 +221,13 @@ class LoopShare:
         if account is None or not self.must_wait(step=step):
             return
         async with _lock(account, step=step):  # the next one counts what this one takes
-            with self._counted(account):
+            self._waiting += 1
+            try:
                 latest = self.clock() + LONGEST
                 while (left := min(self.wait_of(account), latest - self.clock())) > 0:  # noqa: ASYNC110 - for the clock
-                    await asyncio.sleep(min(left, PRESENT))
-
-    @contextmanager
-    def _counted(self, account: Account) -> Iterator[None]:
-        """Count the account among those whose turn is waited for."""
-        account.waiting += 1
-        self._waiting[account.known] += account.waiting == 1
-        try:
-            yield
-        finally:
-            account.waiting -= 1
-            self._waiting[account.known] -= account.waiting == 0
+                    await asyncio.sleep(min(left, TICK * self._waiting))
+            finally:
+                self._waiting -= 1
 
     def make_task(
         self, loop: asyncio.AbstractEventLoop, coro: Any, /, **given: Any

@@ -1,10 +1,11 @@
-"""One owner against the rest: whatever one tries, the others are served as usual.
+"""One owner or stranger against the rest: whatever one tries, the others are served as usual.
 
 The others are answered while the attack goes on, and what the server's memory grows by is looked
 at then and after it. What they wait is measured by `benchmarks.live`, part `neighbours`.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from graph.settings.keys import new_key
 from tests.support.checkout import ROOT
 from tests.support.patience import wait_until
 from tests.support.servers.attacks import ATTACKS
+from tests.support.servers.floods import FLOODS
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
 KEYS = {name: new_key(name) for name in ("mallory", "bob")}
@@ -44,8 +46,8 @@ def memory(server: ServerProcess) -> int:
 
 
 @contextmanager
-def attacked(server: ServerProcess, attack: str) -> Iterator[None]:
-    command = (sys.executable, "-m", "tests.support.servers.attacks", attack, server.url)
+def attacked(server: ServerProcess, attack: str, kind: str = "attacks") -> Iterator[None]:
+    command = (sys.executable, "-m", f"tests.support.servers.{kind}", attack, server.url)
     with subprocess.Popen(
         [*command, json.dumps(KEYS["mallory"][0])], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as attacker:
@@ -56,6 +58,12 @@ def attacked(server: ServerProcess, attack: str) -> Iterator[None]:
             assert attacker.poll() is None, "it gave up"
         finally:
             attacker.kill()
+
+
+def client_of(server: ServerProcess) -> httpx.Client:
+    """One that has a connection for each call: none is closed for being idle as the next begins."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return http_client(server.url, headers={"x-api-key": KEYS["bob"][0]}, limits=limits)
 
 
 class Other:
@@ -84,7 +92,7 @@ class Other:
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_others_are_served_as_usual(server: ServerProcess, attack: str) -> None:
-    with http_client(server.url, headers={"x-api-key": KEYS["bob"][0]}) as client:
+    with client_of(server) as client:
         bob = Other(client)
         bob.ask()  # whatever is loaded at the first time is loaded
         bob.read_a_long_run()
@@ -94,3 +102,34 @@ def test_the_others_are_served_as_usual(server: ServerProcess, attack: str) -> N
             grown = memory(server) - before
         assert grown <= GROWTH
         wait_until(lambda: memory(server) - before <= LEFT)
+
+
+def refused_in(lines: list[str]) -> list[str]:
+    """What is logged but for the runs that there are."""
+    return [line for line in lines if not re.search(" info (run|attempt) ", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flood", FLOODS)
+def test_what_is_refused_fills_neither_memory_nor_the_log(
+    server: ServerProcess, flood: str
+) -> None:
+    """However fast it comes."""
+    with client_of(server) as client:
+        bob = Other(client)
+        bob.ask()
+        with attacked(server, flood, "floods"):
+            bob.ask()  # what it is answered with is loaded
+        before, logged = memory(server), len(server.lines)
+        with attacked(server, flood, "floods"):
+            bob.ask()
+            assert client.get("/health/live").status_code == 200
+            grown = memory(server) - before
+        assert grown <= GROWTH
+        wait_until(lambda: memory(server) - before <= LEFT)
+    server.terminate()
+    lines = server.lines[logged:]
+    assert "Traceback" not in "\n".join(lines)
+    # One of each kind in a minute, of which there may have been another one; and that it ends.
+    assert len(refused_in(lines)) <= 2 * 2 + 2
+    assert not [line for line in server.lines for key, _ in KEYS.values() if key in line]

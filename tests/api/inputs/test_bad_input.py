@@ -1,6 +1,8 @@
 """The API on input that cannot be right: a clear refusal, never a failure of the server."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -144,3 +146,21 @@ async def test_a_wrong_method_names_the_right_ones(client, method, path, allowed
     assert response.status_code == 405
     assert response.headers["allow"] == allowed
     assert allowed in response.json()["detail"]
+
+
+#: Of bodies all that is at fault, which is more than is told.
+FAULTS: Mapping[str, Any] = {
+    "/runs/search": {"status": [1] * 10_000},
+    "/runs/a/approve": {"plan": {"steps": [{}] * 10_000}},
+    "/runs/a/retry": {"skip": ["x"] * 10_000},
+    "/runs": {"prompt": "hello", "metadata": {str(number): 1 for number in range(5_000)}},
+}
+
+
+@pytest.mark.parametrize("path", FAULTS)
+async def test_of_thousands_of_faults_not_each_is_told(client, path):
+    """A hundred times as long as finding them takes, on the event loop."""
+    answer = await client.post(path, json=FAULTS[path])
+    assert answer.status_code == 400
+    assert len(answer.json()["errors"]) == 1
+    assert len(answer.content) < 1000

@@ -73,6 +73,16 @@ async def test_a_long_name_is_not_told_in_full(client):
     assert len(answer.content) < 1000
 
 
+@pytest.mark.parametrize("path", ["/runs", "/health", "/lg/threads/0/runs"])
+async def test_where_there_are_too_many_parameters_none_is_read(client, path):
+    """Each that is none would be told, which takes long."""
+    answer = await client.get(f"{path}?{'&'.join(map(str, range(6_000)))}")
+
+    assert answer.status_code == (400 if "lg" not in path else 422)
+    assert len(answer.json().get("errors", [None])) == 1
+    assert len(answer.content) < 1000
+
+
 async def test_what_is_no_call_takes_what_browsers_and_caches_add(client):
     for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui.css"):
         assert (await client.get(path, params={"v": "1"})).status_code == 200

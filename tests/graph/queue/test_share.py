@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextvars import copy_context
 from functools import partial
 
 import anyio
@@ -17,8 +18,10 @@ from graph.queue.share import (
     PRESENT,
     SHARE,
     STRANGERS,
+    STRANGERS_SHARE,
     LoopShare,
     Meter,
+    Metered,
 )
 from tests.support.clocks import StandingClock
 from tests.support.patience import patience, until
@@ -81,8 +84,10 @@ def test_who_took_much_waits_while_another_is_there(share: LoopShare, clock: Sta
     assert share.wait_of(share.of("alice")) == pytest.approx(0.1)
     assert share.wait_of(share.of("bob")) == 0
     clock.now += 0.05
-    work(share, clock, "bob", 0.01)
-    assert share.wait_of(share.of("alice")) == pytest.approx(0.04)
+    work(share, clock, "bob", 0.01)  # who owes now, too, for as long
+    assert share.wait_of(share.of("alice")) == pytest.approx(0.08)
+    clock.now += 0.08
+    assert share.wait_of(share.of("alice")) == pytest.approx(0)
 
 
 def test_nobody_waits_for_who_has_gone(share: LoopShare, clock: StandingClock) -> None:
@@ -107,6 +112,42 @@ def test_strangers_wait_for_owners_and_not_the_other_way_around(
     assert share.wait_of(share.of("alice")) == 0
     assert share.wait_of(stranger) > 0
     assert share.wait_of(share.of_stranger("192.0.2.2")) == 0
+    work(share, clock, "alice", 1)
+    assert share.wait_of(share.of("alice")) == 0
+    work(share, clock, "192.0.2.1", 1)
+    clock.now += PRESENT * 1.1  # and nobody is there
+    assert share.wait_of(stranger) == 0
+
+
+def test_strangers_wait_whatever_the_owners_who_are_there_owe(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for _ in range(20):
+        for owner in ("alice", "bob"):
+            work(share, clock, owner, OWED)
+    stranger = share.of_stranger("192.0.2.1")
+    work(share, clock, "192.0.2.1", OWED)
+    over = share.wait_of(stranger)
+    assert over == pytest.approx((OWED - BURST) / STRANGERS_SHARE)
+    work(share, clock, "alice", over)
+    assert share.wait_of(stranger) == pytest.approx(0)
+
+
+def test_what_strangers_take_while_no_owner_is_there_is_not_owed(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    work(share, clock, "192.0.2.1", 60)
+    work(share, clock, "alice", 0.001)
+    assert share.wait_of(share.of_stranger("192.0.2.1")) == 0
+
+
+def test_two_who_are_about_even_both_go(share: LoopShare, clock: StandingClock) -> None:
+    for owner in ("alice", "bob"):
+        work(share, clock, owner, 0.001)
+    for owner in ("alice", "bob"):
+        share.charge(share.of(owner), OWED - (owner == "bob") * BURST / 2, clock.now)
+    assert share.wait_of(share.of("alice")) == 0
+    assert share.wait_of(share.of("bob")) == 0
 
 
 async def test_an_owner_has_as_much_however_many_strangers_wait(
@@ -132,6 +173,11 @@ async def test_an_owner_has_as_much_however_many_strangers_wait(
 def test_what_is_taken_while_nobody_else_is_there_is_not_owed(
     share: LoopShare, clock: StandingClock
 ) -> None:
+    work(share, clock, "bob", 0.001)
+    work(share, clock, "alice", 0.001)
+    for _ in range(2):  # in which bob goes
+        clock.now += PRESENT * 0.6
+        work(share, clock, "alice", 0.001)
     work(share, clock, "alice", 60)
     work(share, clock, "bob", 0.001)
     assert share.wait_of(share.of("alice")) == 0
@@ -165,25 +211,69 @@ async def test_the_turn_comes_whatever_else_is_done_for_an_owner(
     assert clock.now - began >= LONGEST
 
 
-async def test_nothing_is_kept_for_others_where_everybody_waits(
+def test_who_has_had_least_never_waits(share: LoopShare, clock: StandingClock) -> None:
+    for owner in ("alice", "bob", "carol"):
+        work(share, clock, owner, 0.001)
+    work(share, clock, "alice", OWED)
+    work(share, clock, "bob", OWED)
+    work(share, clock, "carol", STEP)
+    assert share.of("carol").used > BURST
+    assert share.wait_of(share.of("carol")) == 0
+    assert share.wait_of(share.of("bob")) > 0
+    assert share.wait_of(share.of("alice")) > 0
+    work(share, clock, "carol", OWED)
+    assert share.wait_of(share.of("alice")) == 0
+
+
+def test_what_is_given_back_is_shared_by_those_who_still_owe(
     share: LoopShare, clock: StandingClock
 ) -> None:
-    async def waits() -> None:
-        METER.set(Meter(share, share.of("alice")))
-        await share.turn()
-
     for owner in ("alice", "bob", "carol"):
-        work(share, clock, owner, BURST + STEP)
-    assert share.wait_of(share.of("carol")) == pytest.approx(STEP / SHARE)
-    work(share, clock, "alice", OWED)
-    one = asyncio.create_task(waits())
-    await until(share.of("alice").requests.locked)
-    work(share, clock, "bob", 0.001)
-    work(share, clock, "carol", BURST + OWED)
-    assert share.wait_of(share.of("carol")) == pytest.approx(OWED / SHARE)  # bob waits for nothing
-    one.cancel()
-    await asyncio.gather(one, return_exceptions=True)
-    assert not share.of("alice").requests.locked()
+        share.charge(share.of(owner), 0.001, clock.now)
+    share.charge(share.of("alice"), 0.029, clock.now)
+    share.charge(share.of("bob"), 0.059, clock.now)
+    clock.now += 0.1  # of which bob has what the others need no more
+    share.charge(share.of("dave"), 0, clock.now)
+    owed = [share.of(owner).used for owner in ("alice", "bob", "carol")]
+    assert owed == pytest.approx([0.0055, 0.0355, 0])
+    clock.now += 0.1
+    share.charge(share.of("dave"), 0, clock.now)
+    assert [share.of(owner).used for owner in ("alice", "bob")] == pytest.approx([0, 0])
+
+
+def test_several_who_together_take_too_much_wait_though_none_takes_half(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    """Three of whom each has a third, and one who has little."""
+    for _ in range(100):
+        work(share, clock, "bob", 0.0001)
+        for owner in ("alice", "carol", "dave"):
+            work(share, clock, owner, 0.001)
+    assert share.wait_of(share.of("bob")) == 0
+    for owner in ("alice", "carol", "dave"):
+        assert share.wait_of(share.of(owner)) > 0
+
+
+def test_strangers_of_several_addresses_have_together_what_one_has(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for _ in range(100):
+        work(share, clock, "bob", 0.0001)
+        for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            work(share, clock, address, 0.001)
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        assert share.wait_of(share.of_stranger(address)) > 0
+
+
+def test_many_who_take_little_do_not_hold_up_one_who_takes_half(
+    share: LoopShare, clock: StandingClock
+) -> None:
+    for _ in range(100):
+        work(share, clock, "alice", 0.001)
+        for number in range(10):
+            work(share, clock, f"light {number}", 0.00001)
+        clock.now += 0.002
+    assert share.wait_of(share.of("alice")) == 0
 
 
 async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> None:
@@ -197,13 +287,15 @@ async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> 
     meter = Meter(measured, measured.of("alice"))
     METER.set(meter)
     keeping = asyncio.create_task(kept())
-    METER.set(None)
     await asyncio.sleep(0)
     meter.end()
-    before = measured.of("alice").at
+    later = asyncio.create_task(kept())
+    assert not isinstance(later.get_coro(), Metered)
+    METER.set(None)
+    before = measured.of("alice").stand
     go_on.set()
-    await keeping
-    assert measured.of("alice").at == before
+    await asyncio.gather(keeping, later)
+    assert measured.of("alice").stand == before
 
 
 def test_so_many_strangers_are_remembered(share: LoopShare) -> None:
@@ -231,6 +323,26 @@ async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare)
     assert measured.of("alice").used >= 1.5 * STEP
     await asyncio.create_task(outer())
     assert measured.of("bob").used == 0
+
+
+async def test_what_is_begun_in_a_context_is_counted_as_it_says(measured: LoopShare) -> None:
+    async def inner() -> None:
+        compute()
+
+    context = copy_context()
+    context.run(METER.set, Meter(measured, measured.of("alice")))
+    measured.charge(measured.of("bob"), 0, measured.clock())
+    await asyncio.create_task(inner(), context=context)
+    assert measured.of("alice").used >= 0.5 * STEP
+
+
+def test_what_was_counted_is_charged_once(share: LoopShare, clock: StandingClock) -> None:
+    meter = Meter(share)
+    meter.add(clock.now, clock.now + BURST)
+    meter.assign(share.of("alice"))
+    meter.assign(share.of("bob"))
+    assert share.of("alice").used == pytest.approx(BURST)
+    assert share.of("bob").used == 0
 
 
 async def test_those_of_one_owner_are_let_in_one_after_the_other(
@@ -283,6 +395,30 @@ async def test_a_counted_task_is_cancelled_and_fails_as_any_other(measured: Loop
     del unbegun
     gc.collect()  # a coroutine that was never awaited would be warned of
     assert "cleans_up" in repr(asyncio.create_task(cleans_up()))
+
+
+def test_what_is_counted_is_closed_with_what_counts_it(share: LoopShare) -> None:
+    cleaned: list[int] = []
+
+    async def held(number: int) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            cleaned.append(number)
+
+    async def waits(counted: Metered[None]) -> None:
+        await counted
+
+    coroutines = [held(number) for number in range(2)]  # which are kept, so that none ends itself
+    meter = Meter(share, share.of("alice"))
+    by_itself, awaited = (Metered(one, meter) for one in coroutines)
+    by_itself.send(None)
+    by_itself.close()
+    assert cleaned == [0]
+    waiting = waits(awaited)
+    waiting.send(None)
+    waiting.close()
+    assert cleaned == [0, 1]
 
 
 async def test_a_group_of_counted_tasks_is_cancelled_as_any_other(measured: LoopShare) -> None:

@@ -90,6 +90,7 @@ _OTHERS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "search.sort": ("/runs/search", {"sort": "size"}),
     "search.taken_up.word": ("/runs/search", {"taken_up": "maybe"}),
     "search.unknown-field": ("/runs/search", {"statuses": ["failed"]}),
+    "search.too-many-faults": ("/runs/search", {"status": [1] * 101}),
     "cancel.unknown-field": ("/runs/a/cancel", {"force": True}),
     "retry.from_step.zero": ("/runs/a/retry", {"from_step": 0}),
     "retry.from_step.string": ("/runs/a/retry", {"from_step": "2"}),
@@ -106,6 +107,7 @@ _PARAMETERS: Mapping[str, str] = {
     "max_value_bytes": "?max_value_bytes=99",
     "n": "/log/0/output",
     "parameter.unknown": "/events?Limit=5",
+    "parameter.too-many": f"/events?{'&' * 100}",
     "parameter.none": "/explain?verbose=1",
 }
 
