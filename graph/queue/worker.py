@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from graph.storage.fleet import HeldRun, Lease, QueuedRun, RunJobs
+from graph.storage.fleet import HeldRun, Lease, News, QueuedRun, RunJobs
 
 logger = logging.getLogger("runwright.worker")
 
@@ -139,6 +139,9 @@ class JobWorker:
         self._bury = bury
         self._held: dict[QueuedRun, asyncio.Task[None]] = {}
         self._queued, self._look = asyncio.Event(), asyncio.Event()
+        #: Jobs that were told of and not looked for, and whether others may wait of which no news
+        #: came, or for which there was no room: each look at the queue is a transaction.
+        self._told, self._may_be_more = 0, True
         self._tasks: list[asyncio.Task[None]] = []
         self._worker = 0
         self._heart: Heart | None = None
@@ -151,14 +154,22 @@ class JobWorker:
         self._heart = self._make_heart(self._worker)
         self._tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._watch())]
 
-    def notify(self) -> None:
-        """There is a job, or room for one."""
+    def hear(self, news: News, run_id: str) -> None:
+        """Something was told; of jobs that were given back together no run is named."""
+        if news == "changed":
+            return
+        if news == "queued" and run_id:
+            self._told += 1
+        else:
+            self._may_be_more = True
+        if news != "queued":
+            self._look.set()
         self._queued.set()
 
-    def look(self) -> None:
-        """Something was ordered of a run."""
-        self._look.set()
-        self._queued.set()
+    def look_for_room(self) -> None:
+        """There may be room for another run."""
+        if self._may_be_more:
+            self._queued.set()
 
     async def stop_taking(self) -> None:
         """Take no more jobs, but keep those that are held."""
@@ -181,17 +192,28 @@ class JobWorker:
     async def _take(self) -> None:
         while True:
             self._queued.clear()
+            told, room = self._told, self._room()
+            may_be_more, self._may_be_more = self._may_be_more, False
             try:
-                taken = await self._jobs.take(self._worker, orders_only=not self._room())
+                taken = await self._jobs.take(self._worker, orders_only=not room)
             except self._errors:
+                self._may_be_more = True
                 await asyncio.sleep(AGAIN)
                 continue
             if taken is not None:
+                self._may_be_more |= may_be_more
                 self._held[taken] = asyncio.create_task(self._hold(taken))
-                continue
-            with suppress(TimeoutError):
+                self._told = max(0, self._told - 1)
+                if self._told or self._may_be_more:
+                    continue
+            else:  # but what was told of meanwhile
+                self._told -= told
+                self._may_be_more |= not room
+            try:
                 async with asyncio.timeout(LOOK):
                     await self._queued.wait()
+            except TimeoutError:
+                self._may_be_more = True
 
     async def _hold(self, taken: QueuedRun) -> None:
         try:
@@ -210,7 +232,8 @@ class JobWorker:
                     await asyncio.sleep(AGAIN)
         finally:
             del self._held[taken]
-            self.notify()
+            self._may_be_more = True  # of the run, or the next one of its thread
+            self._queued.set()
 
     async def _end_job(self, lease: Lease, carried: Carried) -> None:
         if carried.outcome == "done":

@@ -102,7 +102,7 @@ class FleetRuns:
     async def open(self) -> None:
         """Begin to hear, and to take jobs if it is to `work`. Raises what the storage raises."""
         self._executor.start(self._execute, self._release)
-        self._context.broadcaster.shared = True
+        self._context.broadcaster.follow = self._notices.follow
         if self._work:
             self._worker = JobWorker(
                 self._jobs,
@@ -175,8 +175,8 @@ class FleetRuns:
     # What is heard.
 
     def _hear(self, news: News, run_id: str) -> None:
-        if news in ("ordered", "queued", "missed") and self._worker:
-            (self._worker.look if news == "ordered" else self._worker.notify)()
+        if self._worker:
+            self._worker.hear(news, run_id)
         if news == "missed":
             self._watching.look.set()
         elif news == "changed" and run_id and run_id not in self._executions:
@@ -278,7 +278,7 @@ class FleetRuns:
         if execution is None or execution.lost:
             return
         if self._worker:
-            self._worker.notify()  # there may be room for another one
+            self._worker.look_for_room()
         try:
             await self._runner.execute(run_id)
         except LeaseLost:
@@ -292,7 +292,7 @@ class FleetRuns:
             execution.ended.set()
         self._runs.release(job)
         if self._worker:
-            self._worker.notify()
+            self._worker.look_for_room()
 
     def _ordered(self, taken: QueuedRun, held: HeldRun) -> None:
         execution = self._executions.get(taken.run_id)

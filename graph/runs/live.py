@@ -173,13 +173,19 @@ class Broadcaster:
         self._kept: dict[str, LiveRun] = {}  # ended, and watched by nobody
         self._changes: set[ChangeSubscription] = set()
         self._closed = False
-        self.shared = False  # whether other processes have to do with the runs, too
+        #: Hears what other processes change, where they have to do with the runs, too.
+        self.follow: Callable[[], None] | None = None
 
     def publish(self, state: RunState) -> None:
         """Tell that a state of a run has been stored here."""
         if self._observe:
             self._observe(state)
         self.show(state)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes have to do with the runs, too."""
+        return self.follow is not None
 
     @property
     def followed(self) -> bool:
@@ -235,6 +241,7 @@ class Broadcaster:
         """The subscription of a run, with what was stored so far; what was stored just now is told
         soon, or at once where the `latest` is asked for. Raises what reading the run raises."""
         # Before the run is read, so that nothing stored meanwhile is missed.
+        self._begin_to_follow()
         live = self._runs.of(run_id)
         self._kept.pop(run_id, None)
         subscription = live.subscription = live.subscription or RunSubscription()
@@ -250,6 +257,10 @@ class Broadcaster:
             subscription.watchers -= 1
             if not subscription.watchers and live.subscription is subscription:
                 self._leave(live, subscription)
+
+    def _begin_to_follow(self) -> None:
+        if self.follow:
+            self.follow()
 
     def _leave(self, live: LiveRun, subscription: RunSubscription) -> None:
         if not subscription.ended:
@@ -272,6 +283,7 @@ class Broadcaster:
         """What changes from now on in the owner's runs, without one in any."""
         changes = ChangeSubscription(owner)
         changes.closed = self._closed
+        self._begin_to_follow()
         self._changes.add(changes)
         try:
             yield changes

@@ -192,7 +192,9 @@ class RunJobs(Protocol):
 class Notices(Protocol):
     """News, told to all processes soon; one that is lost is made up for by a look each second.
 
-    `deaf` says that none arrive just now, as far as is known by what this process has told.
+    What has changed is heard by who `follow`s it: a process in which nobody watches runs has
+    nothing to do with it. `deaf` says that none arrive just now, as far as is known by what this
+    process has told.
     """
 
     @property
@@ -200,6 +202,9 @@ class Notices(Protocol):
 
     def tell(self, run_id: str, news: News = "changed") -> None:
         """Tell it to all, this process too."""
+
+    def follow(self) -> None:
+        """Hear what has changed, too, from now on."""
 
     def hearing(self, hear: Hear) -> AbstractAsyncContextManager[None]:
         """Be told, for as long as the context lasts."""
@@ -215,7 +220,7 @@ async def is_heard(notices: Notices, seconds: float) -> bool:
 
     with suppress(TimeoutError):
         async with notices.hearing(hear), asyncio.timeout(seconds):
-            notices.tell(name)
+            notices.tell(name, "ordered")  # which all hear
             await heard.wait()
     return heard.is_set()
 

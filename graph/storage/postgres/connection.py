@@ -16,6 +16,8 @@ from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
+from graph.storage.sql.statements import Statement
+
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 Connect = Callable[[], Awaitable[Connection]]
 
@@ -87,6 +89,19 @@ async def execute(
     """The cursor after these statements, which are one transaction."""
     cursor = AsyncClientCursor(connection)
     await cursor.execute(f"{beginning};{translated(sql)}".encode(), [*values])
+    cursor.nextset()
+    return cursor
+
+
+async def execute_all(connection: Connection, statements: Iterable[Statement]) -> Any:
+    """The cursor at the first of these statements, which are one transaction.
+
+    Each is read by itself, as it was before: together they are hardly ever twice the same, and to
+    read a long text takes longer than all else that is done with it here.
+    """
+    cursor = AsyncClientCursor(connection)
+    bound = [cursor.mogrify(translated(sql), [*values]) for sql, values in statements]
+    await cursor.execute(";".join([_IN_SCHEMA, *bound]).encode())
     cursor.nextset()
     return cursor
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import psycopg
 
@@ -29,8 +29,11 @@ AGAIN = 0.5
 #: After so many seconds what has not come back is lost.
 LATE = 1.0
 
+#: Most of what is told, six times for a run, and heard only where somebody watches.
+CHANGED = "runwright_changed"
+
 _CHANNELS: Mapping[str, News] = {
-    "runwright_changed": "changed",
+    CHANGED: "changed",
     "runwright_ordered": "ordered",
     QUEUED: "queued",
 }
@@ -66,6 +69,7 @@ class PostgresNotices:
         self._news: dict[tuple[News, str], None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
+        self._follows = self._following = False  # wanted, and so on this connection
         self._unheard: float | None = None  # since when something told has not come back, s
 
     @property
@@ -80,8 +84,10 @@ class PostgresNotices:
         connection = await self._connect()
         try:
             shares = await _shares(connection)
+            self._following = self._follows
             for channel in _CHANNELS:
-                await connection.execute(f'LISTEN "{channel}"'.encode())
+                if channel != CHANGED or self._following:
+                    await _listen_to(connection, channel)
         except BaseException:
             await connection.close()
             raise
@@ -100,6 +106,11 @@ class PostgresNotices:
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
 
+    def follow(self) -> None:
+        if not self._follows:
+            self._follows = True
+            self.tell("", "ordered")  # the connection waits for news, and is free after some
+
     async def _tell(self) -> None:
         try:
             while self._news:
@@ -108,7 +119,8 @@ class PostgresNotices:
                 sent, self._news = [*self._news], {}
                 values = [news for news, _ in sent], [run_id for _, run_id in sent]
                 with suppress(psycopg.Error):  # all look every second
-                    self._unheard = self._unheard or time.monotonic()  # it may be heard at once
+                    if urgent or self._following:  # it may be heard at once
+                        self._unheard = self._unheard or time.monotonic()
                     await self._connections.execute_fetchall(_TELL, values)
         finally:
             self._telling = None
@@ -137,11 +149,27 @@ class PostgresNotices:
                         return
                     hear("missed", "")
                 while True:
-                    async for notice in self._connection.notifies(timeout=BEAT):
-                        self._unheard = None
-                        if news := _CHANNELS.get(notice.channel):
-                            hear(news, notice.payload)
-                    await execute(self._connection, "SELECT 1")
+                    await self._hear_some(self._connection, hear)
+                    if self._follows == self._following:
+                        await execute(self._connection, "SELECT 1")
+                        continue
+                    await _listen_to(self._connection, CHANGED)
+                    self._following = True
+                    hear("missed", "")  # what has changed before, and what came with the last news
             if self._connection:
                 await self._connection.close()
             await asyncio.sleep(AGAIN)
+
+    async def _hear_some(self, connection: Connection, hear: Hear) -> None:
+        """Hear for `BEAT` seconds, or until more is to be heard."""
+        async with aclosing(connection.notifies(timeout=BEAT)) as notices:
+            async for notice in notices:
+                self._unheard = None
+                if news := _CHANNELS.get(notice.channel):
+                    hear(news, notice.payload)
+                if self._follows != self._following:
+                    return
+
+
+async def _listen_to(connection: Connection, channel: str) -> None:
+    await connection.execute(f'LISTEN "{channel}"'.encode())

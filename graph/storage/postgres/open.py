@@ -18,10 +18,10 @@ from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
 from graph.storage.postgres.jobs import PostgresJobs
 from graph.storage.postgres.limits import PostgresCircuits, PostgresPosts
+from graph.storage.postgres.migration import migrate
 from graph.storage.postgres.move import Moved, move
 from graph.storage.postgres.notices import PostgresNotices
 from graph.storage.postgres.ownership import APPLICATION, Ownership, own
-from graph.storage.postgres.schema import migrate
 from graph.storage.postgres.search import LONGEST, SEARCHERS, PostgresIndex
 from graph.storage.postgres.shared import SharedIndex, SharedOutbox, SharedStore
 from graph.storage.postgres.store import PostgresStore

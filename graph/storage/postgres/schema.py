@@ -6,16 +6,13 @@ are compared byte by byte, whatever the language of the database.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
-from graph.storage.postgres.connection import SCHEMA, Connection, execute
 from graph.storage.postgres.jobs import LEASE_TABLES, job_tables
 from graph.storage.postgres.limits import LIMIT_TABLES
-from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, TABLES, WRITERS
+from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, WRITERS
 from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
 from graph.storage.sql.statements import NUMBERS, listed
-from graph.storage.storage import StorageError
 
 #: A text that is a key: sorted and compared by its bytes.
 _KEY = 'text COLLATE "C"'
@@ -327,68 +324,10 @@ MIGRATIONS: Sequence[Sequence[str | Callable[[], str]]] = (
     (LIMIT_TABLES,),
 )
 
-#: The version that this program writes; a database with a higher one is not opened.
+#: Versions with which programs of the version before go on: the tables only have more then, which
+#: is NULL or has a default, and none of what those programs write or read has another meaning.
+BESIDE: frozenset[int] = frozenset()
+
+#: The version that this program writes; a database with a higher one is not opened, unless it says
+#: that programs of this one go on with it.
 VERSION = len(MIGRATIONS)
-
-
-async def migrate(connection: Connection, place: str, *, owned: bool) -> tuple[int, int]:
-    """Bring the tables to this program's version, in one transaction; the versions before and now.
-
-    Two at once do it once: the second one waits. Unless this process has `owned` the database,
-    nobody may while tables change that are there. Raises `StorageError` where somebody does, or
-    the tables are of a newer program, and `psycopg.Error`.
-    """
-    async with connection.transaction():
-        await execute(connection, f"SELECT pg_advisory_xact_lock({APPLICATION}, {TABLES})")
-        present = await version_of(connection)
-        if present > VERSION:
-            raise StorageError(
-                f"{place} has version {present} and was written by a newer Runwright; this one"
-                f" reads up to version {VERSION}: upgrade it or choose another database"
-            )
-        if 0 < present < VERSION and not owned:
-            lock = f"SELECT pg_try_advisory_xact_lock({APPLICATION}, {OWNER})"
-            [free] = await _row(connection, lock)
-            if not free:
-                raise StorageError(
-                    f"{place} has tables of an earlier version, which are in use: stop all its"
-                    " servers and workers, then run `runwright migrate`"
-                )
-        if present < VERSION:
-            await _upgrade(connection, place, present)
-    return present, VERSION
-
-
-async def _upgrade(connection: Connection, place: str, present: int) -> None:
-    if not present:
-        [encoding] = await _row(connection, "SELECT current_setting('server_encoding')")
-        if encoding != "UTF8":
-            raise StorageError(f"{place} keeps text in {encoding}; make a database with UTF8")
-        # Who may make no schema in the database may be given one.
-        [missing] = await _row(connection, f"SELECT to_regnamespace('{SCHEMA}') IS NULL")
-        if missing:
-            await execute(connection, f"CREATE SCHEMA {SCHEMA}")
-        await execute(
-            connection,
-            "CREATE TABLE version (number integer NOT NULL); INSERT INTO version VALUES (0)",
-        )
-    for step in MIGRATIONS[present:]:
-        for statements in step:
-            sql = statements if isinstance(statements, str) else statements()
-            await execute(connection, sql)
-    await execute(connection, "UPDATE version SET number = ?", [VERSION])
-
-
-async def version_of(connection: Connection) -> int:
-    """The version of the tables; 0 where there are none. Raises `psycopg.Error`."""
-    [there] = await _row(connection, f"SELECT to_regclass('{SCHEMA}.version') IS NOT NULL")
-    if not there:
-        return 0
-    [number] = await _row(connection, "SELECT number FROM version")
-    return int(number)
-
-
-async def _row(connection: Connection, sql: str) -> tuple[Any, ...]:
-    row = await (await execute(connection, sql)).fetchone()
-    assert row is not None
-    return tuple(row)

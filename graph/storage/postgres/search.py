@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from graph.state import Status
-from graph.state.row import RunRow
+from graph.state.row import NO_QUOTA, Quota, RunRow
 from graph.state.status import STATUSES
 from graph.storage import search as bounds
 from graph.storage.postgres.connection import PostgresReader
@@ -40,10 +40,12 @@ LONGEST, SEARCHERS = 5.0, 2
 _ORDINAL = "SELECT ordinal FROM owners WHERE owner = ?"
 
 
-#: Of two who are to be alone in a thread the second looks when the first has been written: what is
-#: inserted takes the same lock, of the row that counts it.
+#: Of two who are to be alone in a thread, or to be kept within the limits of an owner, the second
+#: looks when the first has been written: what is inserted takes the same lock, of the row that
+#: counts it. A row that is there is only locked, since one that is written is a row more.
 _LOCK_OWNER = """
-    INSERT INTO owners AS one (owner, last, runs) VALUES (?, 0, 0)
+    INSERT INTO owners AS one (owner, last, runs) SELECT ?, 0, 0
+    WHERE NOT EXISTS (SELECT 1 FROM owners WHERE owner = ? FOR NO KEY UPDATE)
     ON CONFLICT (owner) DO UPDATE SET runs = one.runs
 """
 
@@ -64,8 +66,10 @@ class PostgresIndex(SqlIndex):
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
         await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
 
-    def _before_condition(self, row: RunRow) -> Sequence[Statement]:
-        return [(_LOCK_OWNER, (row.owner,))] if row.alone else ()
+    def _before_condition(self, row: RunRow, quota: Quota = NO_QUOTA) -> Sequence[Statement]:
+        if not row.alone and quota == NO_QUOTA:
+            return ()
+        return [(_LOCK_OWNER, (row.owner, row.owner))]
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
         return inserting(row, condition, bounds, {"words": row_of_words(row.prompt)})

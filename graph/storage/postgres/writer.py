@@ -8,12 +8,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
 from graph.storage.fleet import LeaseLost, lease
-from graph.storage.postgres.connection import Connect, Connection, execute
+from graph.storage.postgres.connection import Connect, Connection, execute_all
 from graph.storage.postgres.jobs import LEASE_LOST, check
 from graph.storage.sql.statements import Statement
 
@@ -142,15 +141,13 @@ class PostgresWriter:
 
     async def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
         several = sum(submission.is_of_run for submission in batch) > 1
-        texts = [self._fence(any(submission.durable for submission in batch), several)]
-        values: list[Any] = []
+        fence = self._fence(any(submission.durable for submission in batch), several)
+        statements: list[Statement] = [(fence, ())]
         for submission in batch:
-            for sql, given in submission.statements:
-                texts.append(sql)
-                values += given
+            statements += submission.statements
         connection = await self._connected()
         try:
-            cursor = await execute(connection, ";".join(texts), values)
+            cursor = await execute_all(connection, statements)
         except psycopg.OperationalError:
             if connection.broken:
                 self._connection = None

@@ -53,7 +53,7 @@ class SqlIndex(ABC):
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
         room, bounds = admission.room_for(row, quota)
-        statements = (*self._before_condition(row), *self._inserting(row, room, bounds))
+        statements = (*self._before_condition(row, quota), *self._inserting(row, room, bounds))
         return await self._writer.write(*statements, durable=True) > 0
 
     async def accept_once(
@@ -61,7 +61,7 @@ class SqlIndex(ABC):
     ) -> KeyedRun | None:
         room = admission.room_for(row, quota)
         taking = admission.taking(row, key, partial(self._inserting, row), room)
-        statements = (*self._before_condition(row), *taking)
+        statements = (*self._before_condition(row, quota), *taking)
         while not await self._writer.write(*statements, durable=True):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
@@ -210,7 +210,7 @@ class SqlIndex(ABC):
     async def check(self) -> None:
         """Raise the backend's error when something cannot be read or written now."""
 
-    def _before_condition(self, row: RunRow) -> Sequence[Statement]:
+    def _before_condition(self, row: RunRow, quota: Quota = NO_QUOTA) -> Sequence[Statement]:
         """What comes before a condition on other runs is looked at, so that it still holds then."""
         return ()
 

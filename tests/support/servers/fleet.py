@@ -12,16 +12,35 @@ from typing import Self
 
 from tests.support.databases.postgres import EVERYWHERE
 from tests.support.patience import patience, wait_until
+from tests.support.servers.forks.forked import Forked
 from tests.support.servers.proxies.cutting import cutting
-from tests.support.servers.server_process import ServerProcess, forked, serving
+from tests.support.servers.server_process import ServerProcess, environment, forked, serving
 
 
 class WorkerProcess:
-    """A started `runwright worker`; `lines` are what it logged so far."""
+    """A started `runwright worker`; `lines` are what it logged so far.
 
-    def __init__(self, folder: Path, command: Sequence[str] = ("worker",), **settings: str) -> None:
+    `program` starts another program than this one's, as `earlier_program` gives it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str] = ("worker",),
+        program: Sequence[str] = (),
+        **settings: str,
+    ) -> None:
         self.lines: list[str] = []
-        self.process = forked(*command, folder=folder, stderr=subprocess.PIPE, **settings)
+        self.process: Forked | subprocess.Popen[str]
+        if program:
+            self.process = subprocess.Popen(
+                [*program, *command],
+                env=environment(folder, **settings),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        else:
+            self.process = forked(*command, folder=folder, stderr=subprocess.PIPE, **settings)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

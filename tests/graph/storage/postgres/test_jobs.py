@@ -308,6 +308,9 @@ async def test_what_is_told_comes_to_all_after_a_cut_too(
         assert other.fleet is not None
         heard: list[tuple[str, str]] = []
         async with other.fleet.notices.hearing(lambda news, run_id: heard.append((news, run_id))):
+            other.fleet.notices.follow()
+            await until(lambda: ("missed", "") in heard)
+            heard.clear()
             postgres.cut("datname = 'runwright'")
             await until(lambda: ("missed", "") in heard)
             fleet.notices.tell("one")

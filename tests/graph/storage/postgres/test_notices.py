@@ -4,11 +4,18 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from graph.storage.fleet import News
 from graph.storage.postgres.connection import PostgresReader, connecting, execute
 from graph.storage.postgres.notices import LATE, PostgresNotices
 from graph.storage.postgres.ownership import APPLICATION, OWNER
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until
+
+#: The processes of Postgres whose connections hear.
+LISTENING = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    f" AND classid = {APPLICATION} AND objid = {OWNER}"
+)
 
 
 class SlowReader(PostgresReader):
@@ -32,7 +39,7 @@ async def test_what_is_heard_before_it_is_told_to_the_end_is_not_lost(
     notices = PostgresNotices(connecting(postgres.url), connections)
     assert await notices.share()
     async with notices.hearing(lambda *_: connections.heard.set()):
-        notices.tell("one")
+        notices.tell("one", "ordered")
         await asyncio.wait_for(connections.answered.wait(), patience())
         await asyncio.sleep(LATE)
         assert not notices.deaf
@@ -54,12 +61,37 @@ async def test_a_process_ends_that_lost_the_database_to_one_that_has_it_alone(
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         await until(lambda: postgres.execute(waits))
         async with notices.hearing(lambda *_: None):
-            sharing = (
-                "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                f" AND classid = {APPLICATION} AND objid = {OWNER})"
-            )
-            postgres.cut(sharing)
+            postgres.cut(f"pid IN ({LISTENING})")
             await having
             await asyncio.wait_for(ended.wait(), patience())
+    await notices.aclose()
+    await connections.aclose()
+
+
+async def test_what_changes_is_heard_only_from_when_it_is_followed(
+    postgres: PostgresServer,
+) -> None:
+    connections = PostgresReader(connecting(postgres.empty()), 1)
+    notices = PostgresNotices(connecting(postgres.url), connections)
+    heard: list[tuple[News, str]] = []
+    assert await notices.share()
+    async with notices.hearing(lambda *news: heard.append(news)):
+        notices.tell("before")
+        notices.tell("job", "queued")
+        await until(lambda: ("queued", "job") in heard)
+        await asyncio.sleep(LATE)
+        assert not notices.deaf  # what nobody here hears is not missed
+        assert ("changed", "before") not in heard
+
+        notices.follow()
+        await until(lambda: ("missed", "") in heard)
+        notices.tell("after")
+        await until(lambda: ("changed", "after") in heard)
+
+        heard.clear()
+        postgres.cut(f"pid IN ({LISTENING})")
+        await until(lambda: ("missed", "") in heard)
+        notices.tell("again")
+        await until(lambda: ("changed", "again") in heard)
     await notices.aclose()
     await connections.aclose()
