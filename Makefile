@@ -39,7 +39,8 @@ DEBIANS := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 
 test-debian: .venv/.dev     ## the storage and a fleet on the Postgres of Debian, where it is installed
 	$(if $(DEBIANS),TEST_POSTGRES=$(DEBIANS) $(PYTEST) -m "not real_llm and (not slow or lease)" \
-	  tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py $(ARGS))
+	  tests/graph/storage/postgres tests/graph/runs/killed/test_fleet.py \
+	  tests/graph/queue/test_leases.py $(ARGS))
 
 test-rest:                  ## what `make test` leaves out: the three of them
 	@$(MAKE) test-slow

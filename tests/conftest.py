@@ -92,7 +92,7 @@ LONGEST = (
     "tests/project/test_first_minute.py",
     "tests/api/test_fuzz.py",
     "tests/house/test_stored_runs.py",
-    "tests/graph/runs/killed/test_fleet.py",
+    "tests/graph/queue/test_leases.py",
     "tests/graph/workbench/test_studio.py",
     "tests/graph/runs/killed/",
 )

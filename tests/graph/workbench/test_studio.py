@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs.test_studio import APPROVAL, printed_by
 from tests.support.checkout import ROOT
 from tests.support.models.llm_runs import plan_text
 from tests.support.models.stream_server import stream_server
@@ -334,6 +335,11 @@ def test_a_plan_is_approved(asking: StudioServer, waiting: str) -> None:
     assert plan == {"steps": state["values"]["plan"]["steps"]}
     assert (done["run"]["status"], done["result"]["output"]) == ("completed", 5)
     assert done["log"][0]["what"] == "approved"
+
+
+def test_the_page_shows_how_a_plan_is_edited_in_the_answer(asking: StudioServer) -> None:
+    program, printed = APPROVAL
+    assert printed_by(program, {"client": asking.client}, asking) == printed
 
 
 def test_a_plan_is_rejected(asking: StudioServer, waiting: str) -> None:

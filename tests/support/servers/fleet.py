@@ -81,6 +81,10 @@ class WorkerProcess:
             self.lines.append(line.rstrip())
 
 
+#: Three effects, with a gate in the middle at which a test stops the run.
+PROMPT = "add bread to my list, then pass gate {name}, then add jam to my list"
+
+
 class FleetProcesses:
     """So many servers and workers; a worker that ends by itself is started again when asked for."""
 
@@ -103,6 +107,13 @@ class FleetProcesses:
     def start(self) -> WorkerProcess:
         """One more worker, which is starting."""
         return WorkerProcess(self._folder, **self._settings)
+
+    def standing(self, name: str) -> str:
+        """A run that stands at its gate."""
+        server = self.servers[0]
+        run_id = server.post(PROMPT.format(name=name))
+        server.until(run_id, lambda run: (run.get("current") or {}).get("step") == 2)
+        return run_id
 
     def replace(self, index: int) -> None:
         """Kill a worker, and start another one in its place, as a supervisor does."""

@@ -1,25 +1,16 @@
 """A fleet over one Postgres: any process may die or stand still, and any takes orders."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
-from tests.support.deployment import deployment_page as page
 from tests.support.own_tools.gate_tool import GATE, open_gate
-from tests.support.patience import wait_until
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.fleet import FleetProcesses, WorkerProcess, frozen
-from tests.support.servers.server_process import runwright, serving
-
-#: What stands for `runwright`.
-MODULE = (sys.executable, "-m", "api")
-
-#: Three effects, with a gate in the middle at which a test stops the run.
-PROMPT = "add bread to my list, then pass gate {name}, then add jam to my list"
+from tests.support.servers.server_process import serving
 
 
 @pytest.fixture
@@ -29,17 +20,9 @@ def folder(tmp_path: Path, postgres: PostgresServer) -> Iterator[Path]:
         yield tmp_path
 
 
-def standing(fleet: FleetProcesses, name: str) -> str:
-    """A run that stands at its gate."""
-    server = fleet.servers[0]
-    run_id = server.post(PROMPT.format(name=name))
-    server.until(run_id, lambda run: (run.get("current") or {}).get("step") == 2)
-    return run_id
-
-
 def at_gate(fleet: FleetProcesses) -> tuple[str, WorkerProcess, WorkerProcess]:
     """A run that stands at its gate, the worker that executes it, and the other one."""
-    run_id = standing(fleet, "a")
+    run_id = fleet.standing("a")
     mine, other = sorted(fleet.workers, key=lambda worker: run_id not in worker.took)
     return run_id, mine, other
 
@@ -108,7 +91,7 @@ def test_a_worker_that_is_told_to_end_hands_its_run_over(
 def test_a_worker_that_is_told_to_end_takes_no_further_run(folder: Path) -> None:
     with FleetProcesses(folder, servers=1, workers=1, tools=GATE, grace="3600") as fleet:
         [server], worker = fleet.servers, fleet.workers.pop()
-        first = standing(fleet, "a")
+        first = fleet.standing("a")
         worker.signal(signal.SIGTERM)
         worker.logs("no more runs are taken")
         second = server.post("add tea to my list")
@@ -130,7 +113,7 @@ def test_any_server_takes_orders_about_a_run_that_a_worker_executes(folder: Path
     tools = f"{GATE},examples.flaky:fail_times"
     with FleetProcesses(folder, servers=2, workers=1, tools=tools, backoff="3600") as fleet:
         one, other = fleet.servers
-        run_id = one.post(PROMPT.format(name="b"))
+        run_id = fleet.standing("b")
         other.until(run_id, lambda run: (run.get("current") or {}).get("step") == 2)
         assert other.client.post(f"/runs/{run_id}/cancel").json()["status"] == "cancelled"
         assert one.get(run_id)["status"] == "cancelled"
@@ -151,53 +134,12 @@ def test_any_server_takes_orders_about_a_run_that_a_worker_executes(folder: Path
         assert one.settled(failing)["status"] == "completed"
 
 
-@pytest.mark.lease
-@pytest.mark.slow
-def test_a_run_in_a_long_backoff_is_at_no_worker_and_none_is_missed(
-    folder: Path, postgres: PostgresServer
-) -> None:
-    tools = "examples.flaky:fail_times"
-    with FleetProcesses(folder, servers=1, workers=1, tools=tools, backoff="3600") as fleet:
-        [server] = fleet.servers
-        hurried, cancelled = server.post("fail 2 times"), server.post("fail 1 times")
-        watcher = Watcher(hurried, lambda: server.url)
-
-        def are_parked() -> bool:
-            held = "SELECT count(*) FROM runwright.procrastinate_jobs WHERE {}"
-            [(waiting,)] = postgres.execute(held.format("status = 'todo' AND scheduled_at > now()"))
-            return bool(waiting == 2)
-
-        wait_until(are_parked)
-        fleet.replace(0)
-        fleet.workers[0].logs("working")
-        assert server.end_backoff(hurried).status_code == 200
-        # It fails once more, and waits again.
-        server.until(hurried, lambda run: run["execution_log"][1:] and run["current"]["not_before"])
-        wait_until(are_parked)
-        assert server.client.post(f"/runs/{cancelled}/cancel").json()["status"] == "cancelled"
-        assert server.end_backoff(hurried).status_code == 200
-        record = server.settled(hurried)
-        assert (record["status"], len(record["execution_log"])) == ("completed", 3)
-        assert record["marks"] == []
-        assert watcher.join()
-        assert [event["id"] for event in watcher.seen] == [*range(1, len(watcher.seen) + 1)]
-
-
 def test_a_server_tells_how_many_runs_wait_for_workers(folder: Path) -> None:
     with FleetProcesses(folder, servers=1, workers=0) as fleet:
         [server] = fleet.servers
         server.post("what is 2 + 3")
         server.post("what is 2 + 4")
         assert "\nrunwright_queue_runs 2.0\n" in server.client.get("/metrics").text
-
-
-@pytest.mark.lease
-@pytest.mark.slow
-def test_a_run_goes_on_by_itself_after_a_long_backoff(folder: Path) -> None:
-    tools = "examples.flaky:fail_times"
-    with FleetProcesses(folder, servers=1, workers=1, tools=tools, backoff="7") as fleet:
-        record = fleet.servers[0].settled(fleet.servers[0].post("fail 1 times"))
-        assert (record["status"], record["marks"]) == ("completed", [])
 
 
 def test_runs_of_a_thread_are_executed_in_order_by_whichever_worker(folder: Path) -> None:
@@ -219,7 +161,7 @@ def test_a_worker_that_lost_one_run_ends_that_one_alone(
 ) -> None:
     with FleetProcesses(folder, servers=1, workers=1, tools=GATE) as fleet:
         server, [worker] = fleet.servers[0], fleet.workers
-        lost, kept = standing(fleet, "d"), standing(fleet, "e")
+        lost, kept = fleet.standing("d"), fleet.standing("e")
         postgres.execute(
             "UPDATE runwright.procrastinate_jobs SET attempts = attempts + 1 WHERE lock = %s", lost
         )
@@ -234,37 +176,6 @@ def test_a_worker_that_lost_one_run_ends_that_one_alone(
         assert worker.process.poll() is None
 
 
-@pytest.mark.lease
-@pytest.mark.slow
-def test_a_run_that_kills_three_workers_fails_and_harms_no_other(folder: Path) -> None:
-    tools = f"{GATE},tests.support.own_tools.doomed:die"
-    with FleetProcesses(folder, servers=1, workers=4, tools=tools) as fleet:
-        server, other = fleet.servers[0], standing(fleet, "f")
-        record = server.settled(server.post("die now"), seconds=120)
-        assert record["status"] == "failed"
-        assert "3 times in a row" in record["error"]["message"]
-        assert [worker.process.poll() for worker in fleet.workers].count(None) == 1
-        open_gate(folder, "f")
-        assert server.settled(other)["status"] == "completed"
-
-
-@pytest.mark.lease
-@pytest.mark.slow
-def test_runs_that_are_handed_over_again_and_again_are_not_given_up(folder: Path) -> None:
-    with FleetProcesses(folder, servers=1, workers=1, tools=GATE, grace="0.2") as fleet:
-        server, run_id = fleet.servers[0], standing(fleet, "g")
-        for _ in range(4):
-            following = fleet.start()
-            following.logs("working")
-            before = fleet.workers.pop()
-            before.signal(signal.SIGTERM)
-            assert before.ended() == 0
-            fleet.workers.append(following)
-            assert run_id in following.logs("run taken up")
-        open_gate(folder, "g")
-        assert server.settled(run_id)["status"] == "completed"
-
-
 def test_a_server_may_be_a_worker_too(folder: Path) -> None:
     with (
         serving(folder, workers="1") as one,
@@ -275,39 +186,3 @@ def test_a_server_may_be_a_worker_too(folder: Path) -> None:
         assert [other.settled(run_id)["status"] for run_id in posted] == ["completed"] * 2
         assert one.terminate() == 0
         assert other.settled(other.post("what is 2 + 3"))["status"] == "completed"
-
-
-@pytest.mark.lease
-@pytest.mark.slow
-def test_a_tool_that_blocks_the_loop_for_longer_than_a_lease_keeps_its_run(folder: Path) -> None:
-    with FleetProcesses(
-        folder, servers=1, workers=2, tools="tests.support.own_tools.doomed:freeze"
-    ) as fleet:
-        server = fleet.servers[0]
-        record = server.settled(server.post("freeze for 8 seconds"))
-        assert record["status"] == "completed"
-        assert record["marks"] == []
-        assert [worker.process.poll() for worker in fleet.workers] == [None, None]
-
-
-@pytest.mark.lease
-@pytest.mark.slow
-def test_the_page_about_deployment_has_commands_that_make_a_fleet(folder: Path) -> None:
-    _, _, migrating, answering, executing, both = page.FLEET.splitlines()
-    assert runwright(*command(migrating), folder=folder).returncode == 0
-    with (
-        serving(folder, (*MODULE, *command(answering))) as server,
-        serving(folder, (*MODULE, *command(both))) as other,
-    ):
-        worker = WorkerProcess(folder, command(executing))
-        worker.logs("working")
-        assert other.terminate() == 0
-        assert server.settled(server.post("what is 2 + 3"))["status"] == "completed"
-        worker.kill()
-
-
-def command(line: str) -> list[str]:
-    """The arguments of the command in a line of a page."""
-    program, *arguments = line.split("#")[0].split()
-    assert program == "runwright"
-    return arguments
