@@ -1,15 +1,9 @@
 // Calls of the server, and following its streams honestly.
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 
-export class Problem extends Error {
-  constructor(status, body, retryAfter) {
-    super(body?.detail ?? "The server does not answer.");
-    this.status = status;
-    this.title = body?.title ?? "No answer";
-    this.errors = body?.errors ?? [];
-    this.until = retryAfter && Date.now() + retryAfter * 1000;
-  }
-}
+const problemOf = (status, body, retryAfter) => Object.assign(new Error(body?.detail ?? "The server does not answer."), {
+  status, title: body?.title ?? "No answer", errors: body?.errors, until: retryAfter && Date.now() + retryAfter * 1000,
+});
 
 // What the server's clock shows, from the last time that it told.
 export const clock = {
@@ -22,12 +16,12 @@ export const clock = {
 export async function call(path, { method = "GET", body, signal } = {}) {
   const headers = body && { "content-type": "application/json" }, asked = performance.now();
   const answer = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) })
-    .catch(error => { throw error.name === "AbortError" ? error : new Problem(0); });
+    .catch(error => { throw error.name === "AbortError" ? error : problemOf(0); });
   if (answer.status === 204) return null;
   const isJson = answer.headers.get("content-type")?.includes("json");
   const told = isJson ? await answer.json().catch(() => null) : await answer.text();
   if (answer.ok) return told;
-  const problem = new Problem(answer.status, told, Number(answer.headers.get("retry-after")));
+  const problem = problemOf(answer.status, told, Number(answer.headers.get("retry-after")));
   if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: Object.assign(problem, { asked }) }));
   throw problem;
 }
@@ -39,11 +33,12 @@ const kept = {};
 
 export const once = (path, make) => kept[path] ??= call(path).then(make).catch(problem => { delete kept[path]; throw problem; });
 
-// What `read` gives, the problem of the last time, and how to read again: one reading at a time, and
-// one more for all who asked meanwhile. It reads whenever `after` changes.
-export function useRead(read, ...after) {
+// What is at a path, or what `from` gives; the problem of the last time; and how to read again: one
+// reading at a time, and one more for all who asked meanwhile. It reads whenever `after` changes.
+export function useRead(from, ...after) {
   const [[value, problem], show] = useState([null, null]), own = useRef({}).current;
-  Object.assign(own, { read, after: after.join() });
+  if (!from.call) after.push(from);
+  Object.assign(own, { read: from.call ? from : () => call(from), after: after.join() });
   own.again ??= async () => {
     if (own.busy) { own.due = true; return; }
     for (own.busy = own.due = true; own.due;) {
@@ -54,7 +49,7 @@ export function useRead(read, ...after) {
     own.busy = false;
   };
   useEffect(() => { own.again(); }, after);
-  return [value, problem, own.again, change => show(([before, wrong]) => [before && change(before), wrong])];
+  return [value, problem, own.again];
 }
 
 // What `ask` gives about a text that is typed, once it has rested for so long, in ms; undefined until then.
@@ -67,10 +62,6 @@ export function useRested(text, rest, ask) {
   }, [text]);
   return about === text ? told : undefined;
 }
-
-// A heartbeat comes every 5 s: after so long without anything, in ms, the stream is dead, whatever the
-// socket says.
-const SILENCE = 11_000, AGAIN = 1_000;
 
 // Whether what is shown is live: "off", "live", "paused" by who watches, or "lost" with the time until
 // which it was.
@@ -94,6 +85,10 @@ export const live = {
     for (const told of this.watchers) told(state);
   },
 };
+
+// A heartbeat comes every 5 s: after so long without anything, in ms, the stream is dead, whatever the
+// socket says.
+const SILENCE = 11_000, AGAIN = 1_000;
 
 // Follow a stream of events. `path` gives its address after the last number that was seen; `onEvent`
 // gets type and data, and "opened" each time that it is connected, with how often it was before: what
@@ -124,10 +119,9 @@ export function follow(path, types, onEvent, last = 0) {
     for (const type of [...types, "heartbeat"]) {
       source.addEventListener(type, event => {
         const data = JSON.parse(event.data);
-        if (type === "heartbeat") clock.sync(data.server_time);
-        alive();
         if (event.lastEventId) last = Number(event.lastEventId);
-        if (type !== "heartbeat") onEvent(type, data);
+        type === "heartbeat" ? clock.sync(data.server_time) : onEvent(type, data);
+        alive();
         if (type === "end") stop();
       });
     }
@@ -151,14 +145,14 @@ export function follow(path, types, onEvent, last = 0) {
   return stop;
 }
 
-// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`,
-// which answers `false` where it does not matter.
+// Changes of runs that come close together are told once, after so long, in ms; those that do not
+// concern who asks are not.
 const PAUSE = 250;
 
-export function followChanges(changed, each) {
+export function followChanges(changed, concerns = () => true) {
   let timer;
   const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
-    if (type !== "opened" && each?.(change) === false) return;
+    if (type !== "opened" && !concerns(change)) return;
     clearTimeout(timer);
     timer = setTimeout(changed, PAUSE);
   });

@@ -1,8 +1,8 @@
-// How things are said: statuses, times, lengths, values, refusals.
+// How things are said, and what the pages are made of: tables, forms, fields, values, refusals.
 import { h } from "./vendor/preact.mjs";
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
-import { call } from "./api.js";
+import { call, useRead } from "./api.js";
 
 export { useEffect, useMemo, useRef, useState };
 
@@ -12,13 +12,13 @@ export const html = htm.bind(h);
 // A shape beside each word, so that no status is told by its colour alone.
 export const STATUSES = { pending: "◌", running: "◐", waiting: "◆", completed: "✓", failed: "✕", cancelled: "⊘" };
 
-export const isSettled = ({ status }) => ["completed", "failed", "cancelled"].includes(status);
-
 const GLYPHS = { ...STATUSES, ok: "✓", error: "✕", timeout: "✕", in_doubt: "?", planned: "✓", finished: "✓" };
 
-const SAID = { in_doubt: "in doubt", timeout: "timed out" };
+export const SAID = { ok: "succeeded", error: "failed", timeout: "timed out", in_doubt: "in doubt" };
 
-export const Status = ({ status, children }) => html`<span class="status s-${status}"><span aria-hidden=true>${GLYPHS[status] ?? "·"}</span> ${children ?? SAID[status] ?? status}</span>`;
+export const stateOf = (status, words = SAID[status] ?? status) => html`<span class="status s-${status}"><span aria-hidden=true>${GLYPHS[status] ?? "·"}</span> ${words}</span>`;
+
+export const isSettled = ({ status }) => ["completed", "failed", "cancelled"].includes(status);
 
 export function duration(ms) {
   if (ms == null) return "–";
@@ -32,8 +32,8 @@ export function duration(ms) {
 
 export function clockTime(time, exact) {
   if (!time) return "–";
-  const at = new Date(time), clock = at.toTimeString().slice(0, 8);
-  return exact ? `${clock}.${String(at.getMilliseconds()).padStart(3, "0")}` : clock;
+  const at = new Date(time);
+  return at.toTimeString().slice(0, 8) + (exact ? at.toISOString().slice(19, 23) : "");
 }
 
 export function moment(time) {
@@ -42,7 +42,7 @@ export function moment(time) {
   return `${at.toLocaleDateString("en", { month: "short", day: "numeric" })} ${clock.slice(0, 5)}`;
 }
 
-export const Time = ({ time, exact }) => html`<time datetime=${time} title=${time}>${exact ? clockTime(time, true) : moment(time)}</time>`;
+export const timeOf = (time, exact) => html`<time datetime=${time} title=${time}>${exact ? clockTime(time, true) : moment(time)}</time>`;
 
 export const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
@@ -60,7 +60,10 @@ export function brief(input) {
   return cut(said.join(", "), 120);
 }
 
-export const listed = (all, make = one => one) => all.map((one, index) => html`${index > 0 && ", "}${make(one)}`);
+export const listed = (all, make) => all.map((one, index) => html`${index > 0 && ", "}${make(one)}`);
+
+// What there is to say of something, in one line.
+export const facts = (...all) => all.filter(Boolean).join(" · ");
 
 // The prompt in pieces, each with what lies over it. Spans count characters, not units of UTF-16.
 export function pieces(prompt, spans) {
@@ -75,22 +78,30 @@ export function pieces(prompt, spans) {
   });
 }
 
-export const Step = ({ of, tool }) => html`<b class=step>${of}</b> <code>${tool}</code>`;
+export const stepOf = (step, tool) => html`<b class=step>${step}</b> <code>${tool}</code>`;
 
-// `rows` are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers, `.`
+export const effectsOf = tool => tool?.effects && html`<span class=effects>⚠ changes something</span>`;
+
+export const planned = (steps, tools = {}) => html`<ol class=plan>${steps.map(({ step, tool, input }) => html`<li>${stepOf(step, tool)} <span>${brief(input)}</span> ${effectsOf(tools[tool])}</li>`)}</ol>`;
+
+// Rows are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers, `.`
 // hides the name.
-export function Table({ caption, head, rows, kind = "log" }) {
+export function table(caption, head, rows, kind = "log") {
   const number = index => head[index]?.[0] === "#" && "number";
   return html`<div class=scroll><table class=${kind}><caption class=hidden>${caption}</caption>
     <thead><tr>${head.map((name, index) => html`<th scope=col class=${number(index)}>${name[0] === "." ? html`<span class=hidden>${name.slice(1)}</span>` : name.replace("#", "")}</th>`)}</tr></thead>
     <tbody>${rows.map(row => Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row)}</tbody></table></div>`;
 }
 
-// `turn` goes to pages by their cursors; those of the pages before are kept.
-export function Pages({ of, cursors, turn, next, children }) {
-  return html`<nav class=pages aria-label="Pages of ${of}">${children}
-    ${cursors.length > 0 && html`<button onClick=${() => turn(cursors.slice(0, -1))}>Newer</button>`}
-    ${next && html`<button onClick=${() => turn([...cursors, next])}>Older</button>`}</nav>`;
+// A list that comes in pages, as `useRead` gives it, and the way to the others: cursors lead on, and
+// those of the pages before are kept.
+export function usePages(path, of) {
+  const [turned, turn] = useState({}), cursors = turned.path === path ? turned.cursors : [];
+  const [page, wrong, ...more] = useRead(cursors[0] ? `${path}&cursor=${encodeURIComponent(cursors.at(-1))}` : path);
+  const button = (words, ...to) => html`<button onClick=${() => turn({ path, cursors: to })}>${words}</button>`;
+  const nav = words => html`<nav class=pages aria-label="Pages of ${of}">${page && html`<span class=quiet>${words}</span>`}
+    ${cursors[0] && button("Newer", ...cursors.slice(0, -1))}${page?.next_cursor && button("Older", ...cursors, page.next_cursor)}</nav>`;
+  return [page, wrong, nav, ...more];
 }
 
 // The time until a moment of the browser's clock, in ms; `children` stand there once it has come.
@@ -104,44 +115,61 @@ export function Countdown({ until, children }) {
 }
 
 // A refusal beside what caused it; where the server says when to ask again, the time is counted down.
-export const Wrong = ({ problem, again }) => problem && problem.status !== 401 && html`<div class=wrong role=alert><p>${problem.message}</p>
+export const refusal = (problem, again = "now") => problem && problem.status !== 401 && html`<div class=wrong role=alert><p>${problem.message}</p>
   ${problem.errors?.map(one => html`<p><code>${one.field}</code> ${one.message}</p>`)}
-  ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again ? html`<button type=button onClick=${again}>now</button>` : "now"}<//></p>`}</div>`;
+  ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again}<//></p>`}</div>`;
 
 // What is there instead of what is still read, or could not be.
-export const Unread = ({ wrong }) => wrong ? html`<${Wrong} problem=${wrong} />` : html`<p class=quiet>Reading …</p>`;
+export const unread = wrong => refusal(wrong) ?? html`<p class=quiet>Reading …</p>`;
 
-export const Key = ({ of, does, children }) => html`<button class=hidden tabindex=-1 data-key=${of} onClick=${does}>${children}</button>`;
-
-// Carries out what a button is for, and says beside it what was wrong with that.
-export function useOrder() {
-  const [problem, tell] = useState(null), [busy, hold] = useState(false);
-  const own = useRef({}).current;
-  // One at a time: what is clicked twice is done once.
-  const order = async (carryOut, event) => {
-    event?.preventDefault();
-    if (own.busy) return;
-    own.again = () => order(carryOut);
-    hold(own.busy = true);
-    tell(null);
-    await carryOut().catch(tell);
-    hold(own.busy = false);
+// Sends what its fields say by their names, without those that are empty, when they are all valid; what
+// is clicked twice is sent once, and what was wrong stands beside the button.
+export function Form({ send, button, look = "primary", hotkey, unfit, beside, children, ...more }) {
+  const form = useRef(), sending = useRef();
+  const [{ busy, problem }, tell] = useState({}), [fit, judge] = useState(true);
+  const check = () => judge(form.current?.matches(":valid"));
+  useEffect(check);
+  const submit = async event => {
+    event.preventDefault();
+    if (sending.current) return;
+    const fields = [...new FormData(form.current, event.submitter)].filter(([, text]) => text);
+    tell({ busy: sending.current = true });
+    await send(Object.fromEntries(fields)).then(() => tell({}), problem => tell({ problem }));
+    sending.current = false;
   };
-  return [order, html`<${Wrong} problem=${problem} again=${() => own.again()} />`, busy];
+  return html`<form ref=${form} onInput=${check} onSubmit=${submit} ...${more}>${children}
+    <div class=row><button class=${look} data-key=${hotkey} disabled=${busy || unfit || !fit}>${button}</button>${beside}</div>
+    ${refusal(problem, html`<button>now</button>`)}</form>`;
+}
+
+// A button for what is opened beside it, and closed again.
+export function Opens({ words, children, ...more }) {
+  const [open, turn] = useState(false);
+  return html`<button type=button aria-expanded=${open} onClick=${() => turn(!open)} ...${more}>${words}</button>${open && children}`;
+}
+
+export const hotkey = (key, does, words) => html`<button class=hidden tabindex=-1 data-key=${key} onClick=${does}>${words}</button>`;
+
+// The focus goes so many rows on, to what the selector finds in each.
+export function walk(selector, by) {
+  const all = [...document.querySelectorAll(selector)];
+  const at = all.findIndex(one => one.closest("[role=row], tr").contains(document.activeElement)) + by;
+  all[Math.max(0, Math.min(all.length - 1, at))]?.focus();
 }
 
 // For fields: what is typed, and the end of it by Enter.
 export const typed = write => ({ target }) => write(target.value);
-export const entered = send => event => {
+export function sends(event) {
   if (event.key !== "Enter" || event.shiftKey) return;
   event.preventDefault();
-  send(event);
-};
+  event.target.form.requestSubmit();
+}
 
-export const Check = ({ on, turn, children }) => html`<label class=check>
-  <input type=checkbox checked=${on} onChange=${({ target }) => turn(target.checked)} /> ${children}</label>`;
+export const check = (on, turn, words) => html`<label class=check>
+  <input type=checkbox checked=${on} onChange=${({ target }) => turn(target.checked)} /> ${words}</label>`;
 
-export const Select = ({ value, options, choose, ...more }) => html`<select value=${value} onChange=${typed(choose)} ...${more}>
+// `options` are pairs of a value and its words, which may be left out.
+export const Select = ({ value, options, choose, ...more }) => html`<select value=${value} onChange=${choose && typed(choose)} ...${more}>
   ${options.map(([one, words = one]) => html`<option value=${one} selected=${one === value}>${words}</option>`)}</select>`;
 
 // A field for JSON, as high as its text needs.
@@ -152,11 +180,12 @@ export const Code = ({ text, write, ...more }) => html`<textarea rows=${Math.min
 const MUCH = 64 * 1024;
 
 // A value that a user, a tool or a model has written: as text, in a box of its own.
-export function Value({ value, href }) {
-  const [more, show] = useState({}), [order, wrong, busy] = useOrder();
-  const big = value?.shortened === true, said = of => typeof of === "string" ? of : json(of);
-  const read = () => call(href).then(whole => show({ [href]: cut(said(whole), MUCH) }));
+function Value({ value, href }) {
+  const [more, show] = useState({}), said = of => typeof of === "string" ? of : json(of);
+  const big = value?.shortened === true, read = async () => show({ [href]: cut(said(await call(href)), MUCH) });
   return html`<pre class=value tabindex=0>${more[href] ?? (big ? `${value.start}…` : said(value))}</pre>
-    ${big && html`<p class=quiet>${size(value.bytes)} in all. ${href && html`${!more[href] && html`<button class=plain disabled=${busy}
-      onClick=${() => order(read)}>Show ${size(Math.min(MUCH, value.bytes))}</button> `}<a href=${href} download>Download it whole</a>`}</p>${wrong}`}`;
+    ${big && html`<div class="quiet row">${size(value.bytes)} in all. ${href && html`${!more[href] && html`<${Form} look=plain send=${read} button="Show ${size(Math.min(MUCH, value.bytes))}" />`}
+      <a href=${href} download>Download it whole</a>`}</div>`}`;
 }
+
+export const valueOf = (value, href) => html`<${Value} value=${value} href=${href} />`;

@@ -10,6 +10,8 @@ function parse(mermaid) {
   return { order: found(NODE).map(({ name }) => name), edges: found(EDGE) };
 }
 
+const read = () => once("graph", parse);
+
 // The nodes that a run has been in, in order.
 function pathOf({ started_at, plan, planned_by, execution_log, current, status }) {
   if (!started_at) return [];
@@ -28,18 +30,18 @@ function pathOf({ started_at, plan, planned_by, execution_log, current, status }
 const WIDE = 128, GAP = 52, HIGH = 30, MIDDLE = 78, TOP = MIDDLE - HIGH / 2;
 
 export function Graph({ record }) {
-  const [drawn] = useRead(() => once("graph", parse));
+  const [drawn] = useRead(read);
   if (!drawn?.order[0]) return null;
   const { order, edges } = drawn, path = pathOf(record), isEnd = name => name.startsWith("__");
   const here = record.status === "running" && path.at(-1), { current, limits } = record;
   const taken = new Set(path.slice(1).map((name, index) => `${path[index]} ${name}`));
   const place = {};
   let left = 6;
-  for (const name of order) {
+  order.forEach((name, index) => {
     const width = isEnd(name) ? 14 : WIDE;
-    place[name] = { left, width, mid: left + width / 2, index: order.indexOf(name) };
+    place[name] = { left, width, mid: left + width / 2, index };
     left += width + GAP;
-  }
+  });
   const arrow = ({ from, to }) => {
     const a = place[from], b = place[to], by = b.index - a.index;
     if (!by) return `M${a.mid - 22} ${TOP} C${a.mid - 30} ${MIDDLE - 46} ${a.mid + 30} ${MIDDLE - 46} ${a.mid + 22} ${TOP - 2}`;
@@ -56,8 +58,8 @@ export function Graph({ record }) {
     ${order.map(name => {
       const { left: x, width, mid } = place[name], been = path.includes(name) && "been";
       return isEnd(name) ? html`<circle class="g-end ${been}" cx=${mid} cy=${MIDDLE} r=6 />`
-        : html`<g class="g-node ${been} ${here === name && "here"}"><rect x=${x} y=${TOP} width=${width} height=${HIGH} rx=6 /><text x=${mid} y=${MIDDLE + 4} text-anchor=middle>${name}</text></g>`;
+        : html`<g class="g-node ${been} ${here === name && "here"}"><rect x=${x} y=${TOP} width=${width} height=${HIGH} rx=6 /><text x=${mid} y=${MIDDLE + 4}>${name}</text></g>`;
     })}
-    ${here === "execute_step" && current?.attempt > 1 && html`<text class=g-note x=${place[here].mid} y=${MIDDLE - 42} text-anchor=middle>attempt ${current.attempt} of ${limits.max_attempts}</text>`}
+    ${here === "execute_step" && current?.attempt > 1 && html`<text class=g-note x=${place[here].mid} y=${MIDDLE - 42}>attempt ${current.attempt} of ${limits.max_attempts}</text>`}
   </svg></figure>`;
 }

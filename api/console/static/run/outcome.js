@@ -15,12 +15,12 @@ const EVENTS = ["end", ...Object.entries(OF).flatMap(([of, all]) => all.split(" 
 export const SILENT = { text: "", at: 0 };
 
 // The same with its next words: those at 0 are a new beginning, and before others some may have been missed.
-export function heard({ text, at }, { text: words, offset }) {
-  const next = offset + Array.from(words).length;
-  return { text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: next };
-}
+export const heard = ({ text, at }, { text: words, offset }) => ({
+  text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: offset + Array.from(words).length,
+});
 
-// Follows a run from its record on, or without one the changes of all; its answer so far, and its progress.
+// Once the record was read, follows a run from it on, or without one the changes of all; its answer so
+// far, and its progress.
 export function useFollowed(read, record, reload, concerns) {
   const [answer, say] = useState(SILENT), [progress, advance] = useState(null);
   useEffect(() => {
@@ -34,21 +34,20 @@ export function useFollowed(read, record, reload, concerns) {
       if (type === "step.started") advance(null);
       if (type !== "opened" || event > 0) reload(); // at first it goes on from the record that is shown
     }, record.last_event_id);
-  }, [read, record?.run_id]);
+  }, [!read, record?.run_id]);
   return { answer, progress };
 }
 
-export const Metadata = ({ of }) => Object.entries(of.metadata ?? {}).map(([name, text]) => html` <span class=tag>${name}: ${text}</span>`);
+export const metadataOf = metadata => Object.entries(metadata ?? {}).map(([name, text]) => html` <span class=tag>${name}: ${text}</span>`);
 
-const again = prompt => `#/?${new URLSearchParams({ prompt })}`;
+const again = (prompt, words) => html`<a href="#/?${new URLSearchParams({ prompt })}">${words}</a>`;
 
-export function Outcome({ record, causes = [] }) {
-  const { result, error } = record;
+export function outcomeOf({ prompt, result, error }, causes = []) {
   if (error) {
     return html`<div class="outcome bad"><p><b>${error.message}</b></p>
       ${causes.slice(1).map(cause => html`<p class=quiet>because ${cause.message}</p>`)}
-      ${error.examples[0] && html`<p class=quiet>These would be understood: ${listed(error.examples, one => html`<a href=${again(one)}><q>${one}</q></a>`)}.</p>`}
-      ${error.unparsed?.[0] && html`<p>Nothing was done. <a href=${again(record.prompt)}>Edit and run</a></p>`}</div>`;
+      ${error.examples[0] && html`<p class=quiet>These would be understood: ${listed(error.examples, one => again(one, html`<q>${one}</q>`))}.</p>`}
+      ${error.unparsed?.[0] && html`<p>Nothing was done. ${again(prompt, "Edit and run")}</p>`}</div>`;
   }
   if (!result) return null;
   const { answer, output, summary } = result;
@@ -61,14 +60,14 @@ const QUIET = 5000;
 
 // What it is told of a run, in one line.
 export const spokenOf = ({ status, current, error, result }, progress) => [
-  status, current && `step ${current.step}, attempt ${current.attempt}`, progress && `${progress.done}${progress.total ? ` of ${progress.total}` : ""}`,
-  error?.message ?? result?.answer?.text ?? result?.summary,
+  status, current && `step ${current.step}, attempt ${current.attempt}`, progress && done(progress), error?.message ?? result?.answer?.text ?? result?.summary,
 ].filter(Boolean).join(", ");
+
+export const done = ({ done, total }) => `${done}${total ? ` of ${total}` : ""}`;
 
 // Says a text to those who cannot see what changes, not more often than they can listen.
 export function Spoken({ text }) {
-  const [said, say] = useState("");
-  const last = useRef(0);
+  const [said, say] = useState(""), last = useRef(0);
   useEffect(() => {
     const timer = setTimeout(() => { last.current = Date.now(); say(text); }, Math.max(0, last.current + QUIET - Date.now()));
     return () => clearTimeout(timer);

@@ -1,13 +1,11 @@
 // A plan in rows that can be edited: tools from the server's list, inputs as JSON, steps in any order.
 import { once, useRead } from "../api.js";
-import { brief, Code, html, json, Select, Step } from "../words.js";
+import { Code, effectsOf, html, json, Select } from "../words.js";
+
+const read = () => once("tools", ({ tools }) => Object.fromEntries(tools.map(tool => [tool.name, tool])));
 
 // The tools of the server by their names.
-export const useTools = () => useRead(() => once("tools", ({ tools }) => Object.fromEntries(tools.map(tool => [tool.name, tool]))))[0] ?? {};
-
-export const Effects = ({ tool }) => tool?.effects && html`<span class=effects>⚠ changes something</span>`;
-
-export const Plan = ({ steps, tools }) => html`<ol class=plan>${steps.map(({ step, tool, input }) => html`<li><${Step} of=${step} tool=${tool} /> <span>${brief(input)}</span> <${Effects} tool=${tools[tool]} /></li>`)}</ol>`;
+export const useTools = () => useRead(read)[0] ?? {};
 
 // What a text is as JSON, or what is `wrong` with it; inputs are objects.
 export function parsed(text, isInput = true) {
@@ -20,7 +18,7 @@ export function parsed(text, isInput = true) {
 }
 
 // Steps as they are edited: `text` is the input as it is typed.
-export const drafted = steps => steps.map(({ step, tool, input, reasoning, span }) => ({ key: step, tool, text: json(input), big: input.shortened === true, reasoning, span }));
+export const drafted = steps => steps.map(({ input, ...step }) => ({ ...step, key: step.step, text: json(input), big: input.shortened === true }));
 
 export const planOf = (draft, first) => draft.map(({ tool, text, reasoning, span }, index) => ({ step: first + index, tool, input: parsed(text).value, reasoning, span }));
 
@@ -37,11 +35,11 @@ export function faults(draft, tools, edited) {
   });
 }
 
-export function Editor({ draft, edit, tools, first }) {
+// With what is wrong with it below.
+export function editor(draft, edit, tools, first, wrong) {
   const names = Object.keys(tools);
   return html`<ol class=editor>${draft.map((step, index) => {
-    const number = first + index;
-    const change = what => edit(draft.with(index, { ...step, ...what }));
+    const number = first + index, change = what => edit(draft.with(index, { ...step, ...what }));
     const move = by => draft[index + by] && edit(draft.with(index, draft[index + by]).with(index + by, step));
     const moved = event => {
       const by = event.altKey && { ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -49,14 +47,15 @@ export function Editor({ draft, edit, tools, first }) {
       event.preventDefault();
       move(by);
     };
-    const button = (sign, does, label, off) => html`<button type=button aria-label=${label} title=${label} disabled=${off} onClick=${does}>${sign}</button>`;
+    const button = (sign, label, off, does) => html`<button type=button aria-label=${label} title=${label} disabled=${off} onClick=${does}>${sign}</button>`;
     return html`<li key=${step.key}><b class=step>${number}</b>
       <${Select} aria-label="Tool of step ${number}" value=${step.tool} choose=${tool => change({ tool })} options=${[...new Set([step.tool, ...names])].map(name => [name])} />
       <${Code} aria-label="Input of step ${number}" readonly=${step.big} text=${step.text} write=${text => change({ text })} onKeyDown=${moved} />
-      <span class=tools-of>${button("↑", () => move(-1), `Move step ${number} up (Alt+↑)`, !index)}
-        ${button("↓", () => move(1), `Move step ${number} down (Alt+↓)`, !draft[index + 1])}
-        ${button("✕", () => edit(draft.toSpliced(index, 1)), `Remove step ${number}`)}</span>
-      <${Effects} tool=${tools[step.tool]} /></li>`;
+      <span class=tools-of>${button("↑", `Move step ${number} up (Alt+↑)`, !index, () => move(-1))}
+        ${button("↓", `Move step ${number} down (Alt+↓)`, !draft[index + 1], () => move(1))}
+        ${button("✕", `Remove step ${number}`, false, () => edit(draft.toSpliced(index, 1)))}</span>
+      ${effectsOf(tools[step.tool])}</li>`;
   })}</ol>
-    <button type=button class=plain onClick=${() => edit([...draft, { key: Math.random(), tool: names[0], text: "{}", reasoning: "", span: null }])}>+ step</button>`;
+    <button type=button class=plain onClick=${() => edit([...draft, { key: Math.random(), tool: names[0], text: "{}", reasoning: "", span: null }])}>+ step</button>
+    ${wrong.map(fault => html`<p class=wrong>${fault}</p>`)}`;
 }

@@ -1,10 +1,10 @@
 // One run: what was asked, where it is, where its time went, and what can be done with it.
 import { call, clock, useRead } from "../api.js";
-import { brief, Countdown, counted, duration, html, isSettled, money, pieces, Status, Time, Unread, useEffect, useMemo, useRef, useState } from "../words.js";
+import { brief, Countdown, counted, duration, facts, html, isSettled, money, pieces, refusal, stateOf, timeOf, unread, useEffect, useMemo, useRef, useState } from "../words.js";
 import { Actions } from "./actions.js";
-import { Detail } from "./detail.js";
+import { detailOf } from "./detail.js";
 import { Graph } from "./graph.js";
-import { Metadata, MOST, Outcome, Spoken, spokenOf, useFollowed } from "./outcome.js";
+import { done, metadataOf, MOST, outcomeOf, Spoken, spokenOf, useFollowed } from "./outcome.js";
 import { Tabs } from "./tabs.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -24,22 +24,22 @@ function useRun(id) {
     return known.current = { record, explained };
   }, id);
   // A settled run has no more events, unless somebody retries it.
-  const followed = useFollowed(Boolean(run), run && !isSettled(run.record) && run.record, reload, change => change.run_id === id);
+  const followed = useFollowed(run, run && !isSettled(run.record) && run.record, reload, change => change.run_id === id);
   return { run, wrong, reload, ...followed };
 }
 
-function Sentence({ record: { prompt, plan: { steps }, error, execution_log }, lit, light, select }) {
-  const made = useRef();
-  made.current = step => execution_log.findLastIndex(entry => entry.step === step);
-  // A plan of hundreds of steps is not drawn anew because one of them was made.
-  return useMemo(() => html`<h1 class=sentence>${pieces(prompt, [...steps, ...error?.unparsed ?? []]).map(({ text, over }) => {
-    if (!over[0]) return text;
-    const { step, tool } = over.at(-1);
-    if (!step) return html`<span class=unplaced title="not understood">${text}</span>`;
-    const on = () => light(step), off = () => light(null), choose = () => made.current(step) >= 0 && select(`a${made.current(step)}`);
-    return html`<button class="placed ${lit === step && "lit"}" onMouseEnter=${on} onMouseLeave=${off} onFocus=${on} onBlur=${off}
-      onClick=${choose} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`;
-  })}</h1>`, [prompt, lit, !error, steps.map(({ tool, span }) => `${tool} ${span}`).join()]);
+// A plan of hundreds of steps is not drawn anew because one of them was made.
+const useSentence = ({ prompt, plan: { steps }, error, execution_log }) => useMemo(() => html`<h1 class=sentence>${pieces(prompt, [...steps, ...error?.unparsed ?? []]).map(({ text, over }) => {
+  if (!over[0]) return text;
+  const { step, tool } = over.at(-1), made = execution_log.findLastIndex(entry => entry.step === step);
+  return step ? html`<button class=placed data-step=${step} data-to=${made < 0 ? null : `a${made}`} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`
+    : html`<span class=unplaced title="not understood">${text}</span>`;
+})}</h1>`, [prompt, !error, execution_log.length, steps.map(({ tool, span }) => `${tool} ${span}`).join()]);
+
+// The words of a step and its row are lit together.
+function light({ currentTarget, target }) {
+  const step = target.closest("[data-step]")?.dataset.step;
+  for (const one of currentTarget.querySelectorAll("[data-step]")) one.classList.toggle("lit", one.dataset.step === step);
 }
 
 // About how long a queued run waits before it begins, in ms, by how many of all end in a second.
@@ -54,33 +54,31 @@ function useWait(place) {
 
 // What happened, in one line of figures.
 function Facts({ record, explained }) {
-  const { planned_by: by, usage, progress, queue_position: place } = record;
-  const taken = record.marks.filter(({ what }) => what === "taken_up").length, wait = useWait(place);
-  const facts = [
+  const { planned_by: by, usage, progress, queue_position: place, execution_log, marks } = record;
+  const taken = marks.filter(({ what }) => what === "taken_up").length, wait = useWait(place);
+  return html`<p class=facts>${facts(
     isSettled(record) && duration(explained.total_ms),
     progress.of && `${progress.done} of ${counted(progress.of, "step")} done`,
-    counted(record.execution_log.length, "attempt"),
+    counted(execution_log.length, "attempt"),
     by && `planned by ${by.model ?? (by.source === "pattern" ? "the pattern planner" : "the caller")}`,
     usage.calls > 0 && `${counted(usage.calls, "call")} of models, ${usage.input_tokens + usage.output_tokens} tokens, ${money(usage.usd)}`,
     taken > 0 && `taken up again ${taken === 1 ? "once" : `${taken} times`}`,
-    place && `place ${place} in the queue${wait ? `, about ${duration(wait)}` : ""}`,
-  ].filter(Boolean);
-  return html`<p class=facts>${facts.join(" · ")}</p>`;
+    place && `place ${place} in the queue${wait ? `, about ${duration(wait)}` : ""}`)}</p>`;
 }
 
-function Now({ record: { current, plan, limits, waits_for_run: before, result }, progress, answer }) {
+function now({ current, plan, limits, waits_for_run: before, result }, progress, answer) {
   const step = plan.steps[current?.step - 1], due = Date.parse(current?.not_before);
   return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
-      ${due > clock.now() && html` · waits until <${Time} time=${current.not_before} exact />, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
+      ${due > clock.now() && html` · waits until ${timeOf(current.not_before, true)}, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
     ${before && html`<p class=now>It begins when <a href="#/runs/${before.run_id}">the run before it</a> in its thread has ended.</p>`}
     ${progress && html`<p class=now><progress max=${progress.total} value=${progress.total && progress.done} aria-label="Progress of the attempt"></progress>
-      <span class=number> ${progress.done}${progress.total > 0 && ` of ${progress.total}`}</span> ${progress.message}</p>`}
+      <span class=number> ${done(progress)}</span> ${progress.message}</p>`}
     ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
 }
 
 // Why there may be no such run, by how long this server keeps them.
 function Gone() {
-  const [told] = useRead(() => call("doctor")), days = told?.settings.find(({ name }) => name === "RUNWRIGHT_RETENTION")?.value;
+  const [told] = useRead("doctor"), days = told?.settings.find(({ name }) => name === "RUNWRIGHT_RETENTION")?.value;
   return html`<p class=quiet>Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
 }
 
@@ -92,42 +90,41 @@ function first({ status, execution_log: log, planning_log, current }) {
   return planning_log[0] && `p${planning_log.length - 1}`;
 }
 
-const link = run => html`<a href="#/runs/${run}">${run.slice(0, 8)}</a>`;
+const link = run => html` <a href="#/runs/${run}">${run.slice(0, 8)}</a>`;
 
-export default function Run({ id, query }) {
-  const { run, wrong, reload, progress, answer } = useRun(id);
-  const [chosen, select] = useState(query.get("at"));
-  const [lit, light] = useState(null);
-  const choose = place => {
-    select(place);
-    history.replaceState(null, "", `#/runs/${id}?at=${place}`);
+function Shown({ id, query, run: { record, explained }, wrong, reload, progress, answer }) {
+  const [chosen, select] = useState(query.get("at")), sentence = useSentence(record);
+  // Bars and words lead to an attempt, as the names of rows do.
+  const choose = ({ target }) => {
+    const { at, to = at } = target.closest("[data-at], [data-to]")?.dataset ?? {};
+    if (!to) return;
+    select(to);
+    history.replaceState(null, "", `#/runs/${id}?at=${to}`);
   };
-  useEffect(() => { if (run) document.title = `${run.record.status}: ${run.record.prompt.slice(0, 60)} · Runwright`; }, [run?.record.status]);
-
-  if (wrong && !run) {
-    return wrong.status !== 401 && html`<section class=card><h1>${wrong.title}</h1><p class=wrong role=alert>${wrong.message}</p>
-      ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
-  }
-  if (!run) return html`<${Unread} />`;
-  const { record, explained } = run, { conversation, forked_from, forks, posted_by, thread_id } = record;
+  const { conversation, forked_from, forks, posted_by, thread_id, metadata, status, prompt } = record;
+  useEffect(() => { document.title = `${status}: ${prompt.slice(0, 60)} · Runwright`; }, [status]);
   const at = chosen && (chosen !== "c" || record.current) ? chosen : first(record);
-  return html`<article class=run>
-    <p class=crumb><a href="#/">‹ Runs</a> <code class=quiet>${id}</code><${Metadata} of=${record} />
+  return html`<article class=run onClick=${choose} onMouseOver=${light} onMouseLeave=${light} onFocusIn=${light}>
+    <p class=crumb><a href="#/">‹ Runs</a> <code class=quiet>${id}</code>${metadataOf(metadata)}
       ${posted_by && ` ${forked_from ? "forked" : "posted"} by ${posted_by},`}
       ${thread_id && html` of <a href="#/threads/${thread_id}">its thread</a>${conversation && `, with ${counted(conversation.turns.length, "earlier run")} in mind`}`}
-      ${forked_from && html` forked from ${link(forked_from.run_id)}`}${forks[0] && html` forks: ${forks.map(fork => html` ${link(fork)}`)}`}</p>
-    <${Sentence} record=${record} lit=${lit} light=${light} select=${choose} />
-    <div class=state><${Status} status=${record.status} /><${Facts} record=${record} explained=${explained} /></div>
-    <${Outcome} record=${record} causes=${explained.causes} /><${Now} record=${record} progress=${progress} answer=${answer} />
-    <${Spoken} text=${spokenOf(record, progress)} />
-    ${wrong?.status > 0 && html`<p class=wrong role=alert>${wrong.message}</p>`}
+      ${forked_from && html` forked from${link(forked_from.run_id)}`}${forks[0] && html` forks:${forks.map(link)}`}</p>
+    ${sentence}
+    <div class=state>${stateOf(status)}<${Facts} record=${record} explained=${explained} /></div>
+    ${outcomeOf(record, explained.causes)}${now(record, progress, answer)}
+    <${Spoken} text=${spokenOf(record, progress)} />${wrong?.status > 0 && refusal(wrong)}
     <${Actions} record=${record} reload=${reload} />
     <${Graph} record=${record} />
-    <div class=beside>
-      <${Waterfall} record=${record} explained=${explained} select=${choose} chosen=${at} lit=${lit} light=${light} />
-      ${at && html`<${Detail} record=${record} explained=${explained} at=${at} />`}
-    </div>
+    <div class=beside><${Waterfall} record=${record} explained=${explained} chosen=${at} />${at && detailOf(at, record, explained)}</div>
     <ul class=sentences-told>${explained.sentences.map(sentence => html`<li>${sentence}</li>`)}</ul>
     <${Tabs} record=${record} />
   </article>`;
+}
+
+export default function Run({ id, query }) {
+  const told = useRun(id), { run, wrong } = told;
+  if (run) return html`<${Shown} id=${id} query=${query} ...${told} />`;
+  if (!wrong || wrong.status === 401) return unread(wrong);
+  return html`<section class=card><h1>${wrong.title}</h1><p class=wrong role=alert>${wrong.message}</p>
+    ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
 }

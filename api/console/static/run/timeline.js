@@ -29,44 +29,40 @@ export function grown(record, { spans: all, total_ms }, now) {
   return grew.length_ms > 0 ? [...all.slice(0, -1), grew] : all;
 }
 
-// Takes the log entry of a span, each once.
-function taken({ created_at }, log) {
-  const from = Date.parse(created_at), rest = log.map((entry, index) => ({ entry, index, start: Date.parse(entry.started_at) - from }));
+// Takes the log entry of a span, each once, with what `detailOf` shows it by.
+function logged({ created_at, execution_log, planning_log }) {
+  const from = Date.parse(created_at), named = (log, kind) => log.map((entry, index) => ({ entry, at: kind + index }));
+  const rest = [...named(planning_log, "p"), ...named(execution_log, "a")];
   return (span, step) => {
-    const at = rest.findIndex(({ entry, start }) => entry.step === step && Math.abs(start - span.start_ms) < NEAR);
-    return at < 0 ? {} : rest.splice(at, 1)[0];
+    const index = rest.findIndex(({ entry }) => entry.step === step && Math.abs(Date.parse(entry.started_at) - from - span.start_ms) < NEAR);
+    return index < 0 ? {} : rest.splice(index, 1)[0];
   };
 }
 
 // The rows, each `{key, label, bars, ms}`; a step and the planning have one for each attempt below
-// them, where there are several. `at` is what Detail shows: "c" is the attempt that is being made,
-// which no log has yet.
+// them, where there are several. The attempt that is being made is in no log yet: it is "c".
 export function rows(record, spans) {
-  const { plan: { steps }, current, progress } = record, going = !isSettled(record);
-  const attempt = taken(record, record.execution_log), planning = taken(record, record.planning_log);
-  const byKey = {};
+  const { plan: { steps }, current, progress } = record, taken = logged(record), byKey = {};
   const row = (key, label, step) => byKey[key] ??= { key, label, step, bars: [], parts: [] };
   const stepRow = step => row(`step-${step}`, steps[step - 1]?.tool ?? "step", step);
-  let part; // where what follows an attempt or a call belongs
+  let last; // where what follows an attempt or a call belongs
   spans.forEach((span, index) => {
-    const ofStep = span.part === "tools" || (span.part === "backoff" && span.step);
-    if (!ofStep && !["planning", "backoff"].includes(span.part)) {
-      row(span.part, PARTS[span.part]).bars.push(span);
+    const { part } = span, live = !isSettled(record) && index === spans.length - 1;
+    if (!["tools", "planning", "backoff"].includes(part)) {
+      row(part, PARTS[part]).bars.push(span);
       return;
     }
-    const bar = { ...span }, live = going && index === spans.length - 1;
-    const step = ofStep ? span.step ?? current?.step ?? progress.done + 1 : undefined;
-    const of = ofStep ? stepRow(step) : row("plan", "plan");
-    if (span.part !== "backoff") {
-      const { entry = {}, index: place } = ofStep ? attempt(span, step) : planning(span);
-      bar.status = entry.outcome ?? entry.status ?? (live ? "running" : "cancelled");
-      bar.at = place >= 0 ? `${ofStep ? "a" : "p"}${place}` : ofStep && live ? "c" : null;
-      const label = ofStep ? `attempt ${entry.attempt ?? current?.attempt ?? of.parts.length + 1}` : entry.model ?? "pattern planner";
-      part = { key: `${of.key}-${index}`, label, again: entry.generation, bars: [], at: bar.at, status: bar.status };
-      of.parts.push(part);
+    const step = span.step ?? (part === "tools" ? current?.step ?? progress.done + 1 : undefined);
+    const of = step ? stepRow(step) : row("plan", "plan"), bar = { ...span };
+    if (part !== "backoff") {
+      const { entry = {}, at = step && live ? "c" : null } = taken(span, step);
+      const status = entry.outcome ?? entry.status ?? (live ? "running" : "cancelled");
+      const label = step ? `attempt ${entry.attempt ?? current?.attempt ?? of.parts.length + 1}` : entry.model ?? "pattern planner";
+      Object.assign(bar, { status, at });
+      of.parts.push(last = { key: `${of.key}-${index}`, label, again: entry.generation, bars: [], at, status });
     }
     of.bars.push(bar);
-    part?.bars.push(bar);
+    last?.bars.push(bar);
   });
   // Steps to come have a row, so that one sees what the plan is before it is done.
   for (const { step } of steps) stepRow(step);
@@ -77,11 +73,7 @@ export function rows(record, spans) {
   }).sort((a, b) => (RANKS[a.key] ?? a.step) - (RANKS[b.key] ?? b.step));
 }
 
-export function totals(spans) {
-  const all = {};
-  for (const { part, length_ms } of spans) all[part] = (all[part] ?? 0) + length_ms;
-  return Object.keys(PARTS).filter(part => all[part]).map(part => ({ part, ms: all[part] }));
-}
+export const totals = spans => Object.keys(PARTS).map(part => ({ part, ms: sum(spans.filter(span => span.part === part)) })).filter(({ ms }) => ms);
 
 // From a time to its place between 0 and 1; long idle stretches, `foldable`, are `folds`.
 // While a run goes on the end of the axis grows in steps, so that bars keep their places in between;

@@ -1,6 +1,6 @@
 // The waterfall: what the run did with its time, and the sum of it.
 import { clock, live } from "../api.js";
-import { Check, duration, html, isSettled, useEffect, useRef, useState } from "../words.js";
+import { check, duration, html, isSettled, SAID, useEffect, useRef, useState, walk } from "../words.js";
 import { grown, PARTS, rows, scale, ticks, totals } from "./timeline.js";
 
 // More attempts than this are shown when they are asked for, but for those that failed.
@@ -24,74 +24,66 @@ function useNow(growing, many) {
   return now;
 }
 
-const SAID = { ok: "succeeded", error: "failed", timeout: "timed out", cancelled: "cut off", in_doubt: "in doubt: it may have acted", running: "under way" };
-
 const told = ({ status, part, length_ms }) => `${status ? SAID[status] ?? status : PARTS[part]}, ${duration(length_ms)}`;
 
 const percent = part => `${part * 100}%`;
 
-function Bar({ bar, place, select, chosen }) {
+function barOf(bar, place, chosen) {
   const { start_ms, length_ms, part, status, at } = bar, left = place.at(start_ms), folded = place.folds.some(one => one.start_ms === start_ms);
   const style = { left: percent(left), width: percent(Math.max(0, place.at(start_ms + length_ms) - left)) };
-  return html`<span class="bar b-${part} ${status && `r-${status}`} ${folded && "folded"} ${chosen && "chosen"}" style=${style} title=${told(bar)} onClick=${at && (() => select(at))}>${folded && html`<small>${duration(length_ms)}</small>`}</span>`;
+  return html`<span key=${start_ms} class="bar b-${part} ${status && `r-${status}`} ${folded && "folded"} ${at && at === chosen && "chosen"}" style=${style} title=${told(bar)} data-to=${at}>${folded && html`<small>${duration(length_ms)}</small>`}</span>`;
 }
 
-function Row({ row, place, select, chosen, depth, open, toggle, lit, light }) {
-  const { step, label, bars, at, status, again, ms } = row, parts = row.parts?.length > 0, done = bars.length > 0;
+function rowOf({ row: { key, step, label, bars, at, status, again, ms }, depth, open, toggle }, place, chosen) {
   const said = `${step ? `step ${step}, ` : ""}${label}: ${bars.map(told).join(", then ") || "not begun"}`;
-  const name = html`${step && depth === 1 && html`<b class=step>${step}</b> `}${label}${again > 0 && html` <small>retry ${again}</small>`}`;
-  return html`<div class="w-row d-${depth} ${!done && "future"} ${open && "open"} ${step && step === lit && "lit"}" role=row
-    onMouseEnter=${step && (() => light(step))} onMouseLeave=${step && (() => light(null))} aria-level=${depth} aria-expanded=${parts ? open : null}>
+  const name = html`${step && html`<b class=step>${step}</b> `}${label}${again > 0 && html` <small>retry ${again}</small>`}`;
+  return html`<div key=${key} class="w-row d-${depth} ${!bars[0] && "future"} ${open && "open"}" role=row data-step=${step} aria-level=${depth} aria-expanded=${open}>
     <span role=rowheader class=w-name>
-      ${parts ? html`<button class=fold aria-label="${open ? "Fold" : "Unfold"} ${label}" onClick=${toggle}>${open ? "▾" : "▸"}</button>` : html`<span class=fold></span>`}
-      ${at ? html`<button class="name ${BAD.includes(status) && "bad"}" data-at=${at} aria-pressed=${chosen === at} onClick=${() => select(at)}>${name}</button>` : html`<span class=name>${name}</span>`}
+      ${toggle ? html`<button class=fold aria-label="${open ? "Fold" : "Unfold"} ${label}" onClick=${toggle}>${open ? "▾" : "▸"}</button>` : html`<span class=fold></span>`}
+      ${at ? html`<button class="name ${BAD.includes(status) && "bad"}" data-at=${at} aria-pressed=${chosen === at}>${name}</button>` : html`<span class=name>${name}</span>`}
     </span>
-    <span role=gridcell class="w-ms number">${done && duration(ms)}</span>
-    <span role=gridcell class=w-bars><span class=hidden>${said}</span>
-      ${bars.map(bar => html`<${Bar} key=${bar.start_ms} bar=${bar} place=${place} select=${select} chosen=${bar.at && bar.at === chosen} />`)}</span>
+    <span role=gridcell class="w-ms number">${bars[0] && duration(ms)}</span>
+    <span role=gridcell class=w-bars><span class=hidden>${said}</span>${bars.map(bar => barOf(bar, place, chosen))}</span>
   </div>`;
 }
 
 // Arrows lead from row to row, and fold and unfold.
 function arrows(event) {
-  const { key, target, currentTarget } = event;
-  const row = target.closest("[role=row]"), names = [...currentTarget.querySelectorAll("button.name")];
-  const by = { ArrowDown: 1, ArrowUp: -1 }[key], open = { ArrowRight: "false", ArrowLeft: "true" }[key];
-  if (by) names[Math.max(0, Math.min(names.length - 1, names.indexOf(row?.querySelector("button.name")) + by))]?.focus();
-  else if (open && row?.getAttribute("aria-expanded") === open) row.querySelector("button.fold").click();
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], open = { ArrowRight: "false", ArrowLeft: "true" }[event.key];
+  const row = event.target.closest("[role=row]");
+  if (by) walk("[role=treegrid] button.name", by);
+  else if (open && row?.ariaExpanded === open) row.querySelector("button.fold").click();
   else return;
   event.preventDefault();
 }
 
-export function Waterfall({ record, explained, select, chosen, lit, light }) {
-  const [fold, setFold] = useState(true);
-  const [turned, turn] = useState({});
+export function Waterfall({ record, explained, chosen }) {
+  const [fold, setFold] = useState(true), [turned, turn] = useState({});
   const few = record.execution_log.length <= MANY, going = !isSettled(record);
   const spans = grown(record, explained, useNow(going, !few));
   const place = scale(spans, fold, going), sums = totals(spans), all = rows(record, spans);
   const shown = all.flatMap(row => {
-    const open = row.parts[0] && (turned[row.key] ?? (few || row.parts.some(({ at }) => at === chosen)));
+    if (!row.parts[0]) return [{ row, depth: 1 }];
+    const open = turned[row.key] ?? (few || row.parts.some(({ at }) => at === chosen));
     const toggle = () => turn(before => ({ ...before, [row.key]: !open }));
     return [{ row, depth: 1, open, toggle }, ...(open ? row.parts.map(part => ({ row: part, depth: 2 })) : [])];
   });
   const errors = all.flatMap(row => row.parts[0] ? row.parts : [row]).filter(({ status, at }) => BAD.includes(status) && at);
+  const next = errors[errors.findIndex(({ at }) => at === chosen) + 1] ?? errors[0];
   // Of hundreds of rows an event changes one or two: the others stay as they are.
-  const drawn = useRef(new Map()).current;
-  const line = ({ row, depth, open, toggle }) => {
-    const { key, ms, at, bars, step } = row;
-    const said = [ms, at, bars.length, bars.at(-1)?.status, depth, open, step === lit, bars.some(bar => bar.at && bar.at === chosen), at === chosen, place.key].join();
-    if (drawn.get(key)?.said !== said) {
-      drawn.set(key, { said, row: html`<${Row} key=${key} row=${row} depth=${depth} open=${open} toggle=${toggle} place=${place} select=${select} chosen=${chosen} lit=${lit} light=${light} />` });
-    }
-    return drawn.get(key).row;
+  const drawn = useRef({}).current;
+  const line = one => {
+    const { row: { key, ms, at, bars }, depth, open } = one, here = [at, ...bars.map(bar => bar.at)].includes(chosen) && chosen;
+    const said = [ms, at, bars.length, bars.at(-1)?.status, depth, open, here, place.key].join();
+    if (drawn[key]?.said !== said) drawn[key] = { said, row: rowOf(one, place, chosen) };
+    return drawn[key].row;
   };
-  const nextError = () => select((errors[errors.findIndex(row => row.at === chosen) + 1] ?? errors[0]).at);
   const heading = (words, kind, children) => html`<span role=columnheader class=${kind}>${children}<span class=hidden>${words}</span></span>`;
   return html`<section class="waterfall card" aria-labelledby=w-title>
     <div class=head><h2 id=w-title>Where the time went</h2>
       <span class="total number">${duration(spans[0] ? place.total : 0)}</span>
-      ${place.foldable[0] && html`<${Check} on=${fold} turn=${setFold}>fold idle time<//>`}
-      ${errors[0] && html`<button class=plain data-key=e onClick=${nextError}>Next error</button>`}</div>
+      ${place.foldable[0] && check(fold, setFold, "fold idle time")}
+      ${next && html`<button class=plain data-key=e data-to=${next.at}>Next error</button>`}</div>
     <div class=sums>
       <div class=stack aria-hidden=true>${sums.map(({ part, ms }) => html`<i class="b-${part}" style=${{ width: percent(ms / place.total) }}></i>`)}</div>
       <ul>${sums.map(({ part, ms }) => html`<li><i class="key b-${part}" aria-hidden=true></i>${PARTS[part]} <b class=number>${duration(ms)}</b></li>`)}</ul>
