@@ -5,7 +5,7 @@ const problemOf = (status, body, retryAfter) => Object.assign(new Error(body?.de
   status, title: body?.title ?? "No answer", errors: body?.errors, until: retryAfter && Date.now() + retryAfter * 1000,
 });
 
-// What the server's clock shows, from the last time that it told.
+// The server's clock, as it told last.
 export const clock = {
   skew: 0,
   sync(time) { this.skew = Date.parse(time) - Date.now(); },
@@ -33,8 +33,8 @@ const kept = {};
 
 export const once = (path, make) => kept[path] ??= call(path).then(make).catch(problem => { delete kept[path]; throw problem; });
 
-// What is at a path, or what `from` gives; the problem of the last time; and how to read again: one
-// reading at a time, and one more for all who asked meanwhile. It reads whenever `after` changes.
+// What is at a path, or what `from` gives, the problem of the last time, and how to read again: one
+// reading at a time, and one more for all who asked meanwhile.
 export function useRead(from, ...after) {
   const [[value, problem], show] = useState([null, null]), own = useRef({}).current;
   if (!from.call) after.push(from);
@@ -52,7 +52,7 @@ export function useRead(from, ...after) {
   return [value, problem, own.again];
 }
 
-// What `ask` gives about a text that is typed, once it has rested for so long, in ms; undefined until then.
+// What `ask` gives about a text, once its typing has rested for so long, in ms.
 export function useRested(text, rest, ask) {
   const [[about, told], tell] = useState([]);
   useEffect(() => {
@@ -63,8 +63,7 @@ export function useRested(text, rest, ask) {
   return about === text ? told : undefined;
 }
 
-// Whether what is shown is live: "off", "live", "paused" by who watches, or "lost" with the time until
-// which it was.
+// Whether what is shown is live, or "paused" by who watches, or "lost", and until when it was.
 export const live = {
   state: "off",
   until: 0,
@@ -86,13 +85,11 @@ export const live = {
   },
 };
 
-// A heartbeat comes every 5 s: after so long without anything, in ms, the stream is dead, whatever the
-// socket says.
+// A heartbeat comes every 5 s: after so many ms without one the stream is dead, whatever the socket says.
 const SILENCE = 11_000, AGAIN = 1_000;
 
-// Follow a stream of events. `path` gives its address after the last number that was seen; `onEvent`
-// gets type and data, and "opened" each time that it is connected, with how often it was before: what
-// was missed is read then.
+// `path` gives the address of a stream after the last event that was seen; "opened" tells `onEvent` each
+// time that it is connected, with how often it was before: what was missed is read then.
 export function follow(path, types, onEvent, last = 0) {
   let source, again, heard, opened = 0;
   const alive = () => {
@@ -145,8 +142,7 @@ export function follow(path, types, onEvent, last = 0) {
   return stop;
 }
 
-// Changes of runs that come close together are told once, after so long, in ms; those that do not
-// concern who asks are not.
+// Changes of runs that come as close together, in ms, are told once.
 const PAUSE = 250;
 
 export function followChanges(changed, concerns = () => true) {

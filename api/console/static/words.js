@@ -1,4 +1,4 @@
-// How things are said, and what the pages are made of: tables, forms, fields, values, refusals.
+// How things are said, and what pages are made of.
 import { h } from "./vendor/preact.mjs";
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
@@ -6,7 +6,7 @@ import { call, useRead } from "./api.js";
 
 export { useEffect, useMemo, useRef, useState };
 
-// What it makes is text, never markup, whatever a user, a tool or a model has written.
+// Whatever a user, a tool or a model has written becomes text, never markup.
 export const html = htm.bind(h);
 
 // A shape beside each word, so that no status is told by its colour alone.
@@ -54,7 +54,6 @@ export const json = value => JSON.stringify(value, null, 2);
 
 const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
 
-// A call in one line: the values of its input, shortened.
 export function brief(input) {
   const said = Object.values(input ?? {}).map(value => typeof value === "string" ? `“${value}”` : JSON.stringify(value));
   return cut(said.join(", "), 120);
@@ -62,10 +61,9 @@ export function brief(input) {
 
 export const listed = (all, make) => all.map((one, index) => html`${index > 0 && ", "}${make(one)}`);
 
-// What there is to say of something, in one line.
 export const facts = (...all) => all.filter(Boolean).join(" · ");
 
-// The prompt in pieces, each with what lies over it. Spans count characters, not units of UTF-16.
+// The prompt in pieces, each with what lies over it; spans count characters, not units of UTF-16.
 export function pieces(prompt, spans) {
   const characters = Array.from(prompt);
   const cuts = new Set([0, characters.length]);
@@ -84,8 +82,7 @@ export const effectsOf = tool => tool?.effects && html`<span class=effects>⚠ c
 
 export const planned = (steps, tools = {}) => html`<ol class=plan>${steps.map(({ step, tool, input }) => html`<li>${stepOf(step, tool)} <span>${brief(input)}</span> ${effectsOf(tools[tool])}</li>`)}</ol>`;
 
-// Rows are lists of cells, or whole rows; `#` before the name of a column makes it one of numbers, `.`
-// hides the name.
+// Rows are whole, or lists of cells; `#` before a column's name is for numbers, `.` hides it.
 export function table(caption, head, rows, kind = "log") {
   const number = index => head[index]?.[0] === "#" && "number";
   return html`<div class=scroll><table class=${kind}><caption class=hidden>${caption}</caption>
@@ -93,8 +90,7 @@ export function table(caption, head, rows, kind = "log") {
     <tbody>${rows.map(row => Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row)}</tbody></table></div>`;
 }
 
-// A list that comes in pages, as `useRead` gives it, and the way to the others: cursors lead on, and
-// those of the pages before are kept.
+// A page of a list, and the way to others: cursors lead on only, so that those before are kept.
 export function usePages(path, of) {
   const [turned, turn] = useState({}), cursors = turned.path === path ? turned.cursors : [];
   const [page, wrong, ...more] = useRead(cursors[0] ? `${path}&cursor=${encodeURIComponent(cursors.at(-1))}` : path);
@@ -104,7 +100,7 @@ export function usePages(path, of) {
   return [page, wrong, nav, ...more];
 }
 
-// The time until a moment of the browser's clock, in ms; `children` stand there once it has come.
+// Until a time of the browser's clock; then `children` stand there.
 export function Countdown({ until, children }) {
   const [left, count] = useState(until - Date.now());
   useEffect(() => {
@@ -114,16 +110,14 @@ export function Countdown({ until, children }) {
   return left > 0 ? html`<span class=number role=timer>in ${Math.ceil(left / 1000)} s</span>` : children;
 }
 
-// A refusal beside what caused it; where the server says when to ask again, the time is counted down.
 export const refusal = (problem, again = "now") => problem && problem.status !== 401 && html`<div class=wrong role=alert><p>${problem.message}</p>
   ${problem.errors?.map(one => html`<p><code>${one.field}</code> ${one.message}</p>`)}
   ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again}<//></p>`}</div>`;
 
-// What is there instead of what is still read, or could not be.
 export const unread = wrong => refusal(wrong) ?? html`<p class=quiet>Reading …</p>`;
 
-// Sends what its fields say by their names, without those that are empty, when they are all valid; what
-// is clicked twice is sent once, and what was wrong stands beside the button.
+// Sends its fields by their names, but for empty ones; what is clicked twice is sent once, and what was
+// wrong stands beside the button.
 export function Form({ send, button, look = "primary", hotkey, unfit, beside, children, ...more }) {
   const form = useRef(), sending = useRef();
   const [{ busy, problem }, tell] = useState({}), [fit, judge] = useState(true);
@@ -142,7 +136,6 @@ export function Form({ send, button, look = "primary", hotkey, unfit, beside, ch
     ${refusal(problem, html`<button>now</button>`)}</form>`;
 }
 
-// A button for what is opened beside it, and closed again.
 export function Opens({ words, children, ...more }) {
   const [open, turn] = useState(false);
   return html`<button type=button aria-expanded=${open} onClick=${() => turn(!open)} ...${more}>${words}</button>${open && children}`;
@@ -150,14 +143,13 @@ export function Opens({ words, children, ...more }) {
 
 export const hotkey = (key, does, words) => html`<button class=hidden tabindex=-1 data-key=${key} onClick=${does}>${words}</button>`;
 
-// The focus goes so many rows on, to what the selector finds in each.
+// The focus goes so many rows on.
 export function walk(selector, by) {
   const all = [...document.querySelectorAll(selector)];
   const at = all.findIndex(one => one.closest("[role=row], tr").contains(document.activeElement)) + by;
   all[Math.max(0, Math.min(all.length - 1, at))]?.focus();
 }
 
-// For fields: what is typed, and the end of it by Enter.
 export const typed = write => ({ target }) => write(target.value);
 export function sends(event) {
   if (event.key !== "Enter" || event.shiftKey) return;
@@ -168,18 +160,15 @@ export function sends(event) {
 export const check = (on, turn, words) => html`<label class=check>
   <input type=checkbox checked=${on} onChange=${({ target }) => turn(target.checked)} /> ${words}</label>`;
 
-// `options` are pairs of a value and its words, which may be left out.
 export const Select = ({ value, options, choose, ...more }) => html`<select value=${value} onChange=${choose && typed(choose)} ...${more}>
   ${options.map(([one, words = one]) => html`<option value=${one} selected=${one === value}>${words}</option>`)}</select>`;
 
-// A field for JSON, as high as its text needs.
 export const Code = ({ text, write, ...more }) => html`<textarea rows=${Math.min(10, text.split("\n").length)} spellcheck=${false} value=${text}
   onInput=${typed(write)} ...${more}></textarea>`;
 
-// So much of a large value is shown when it is asked for, in characters.
+// So many characters of a large value are shown.
 const MUCH = 64 * 1024;
 
-// A value that a user, a tool or a model has written: as text, in a box of its own.
 function Value({ value, href }) {
   const [more, show] = useState({}), said = of => typeof of === "string" ? of : json(of);
   const big = value?.shortened === true, read = async () => show({ [href]: cut(said(await call(href)), MUCH) });

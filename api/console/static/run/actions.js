@@ -1,4 +1,4 @@
-// What can be done with a run: each button says what it will do, and what it will not, before it does.
+// What can be done with a run: each says before what it will do, and what it will not.
 import { post, useRested } from "../api.js";
 import { brief, check, Code, counted, Form, html, json, Opens, refusal, Select, timeOf, useState } from "../words.js";
 import { drafted, editor, faults, parsed, planOf, useTools } from "./plan.js";
@@ -7,7 +7,6 @@ const list = numbers => `step${numbers[1] ? "s" : ""} ${numbers.join(", ").repla
 
 const told = (before, numbers) => numbers[0] ? `${before}: ${list(numbers)}. ` : "";
 
-// The numbers of the steps of which something is true.
 const stepsOf = ({ plan }, of) => plan.steps.filter(of).map(({ step }) => step);
 
 const isDone = ({ execution_log }) => ({ step }) => execution_log.findLast(entry => entry.step === step)?.status === "ok";
@@ -45,7 +44,7 @@ function Retry({ record, send }) {
       ${needed.map(step => `Step ${step} gives ${list(users(step))} its input: leaving it out will be refused. `)}</p><//>`;
 }
 
-// An edited plan is checked by the server when typing rests for so long, in ms.
+// Typing rests for so long, in ms, before the server checks an edited plan.
 const REST = 300;
 
 function Approve({ record, send }) {

@@ -1,7 +1,6 @@
-// One attempt at a step, or one call of a planner: all that the record says of it.
+// All that the record says of an attempt at a step, or a call of a planner.
 import { clockTime, duration, html, json, money, stateOf, stepOf, timeOf, valueOf } from "../words.js";
 
-// `fields` are what is said under a name; those of nothing are left out.
 const panel = (title, small, status, time, error, fields) => html`<section class="detail card" aria-labelledby=d-title>
   <h2 id=d-title>${title} <small>${small}</small></h2>
   <p class=fate>${stateOf(status)} <span class="quiet number">${time}</span></p>
@@ -41,7 +40,7 @@ const planning = ({ model, round = 1, outcome, duration_ms, started_at, error_cl
       "Told of": shortlist?.join(", "),
     });
 
-// The attempt that is being made: what is known of it before it is logged.
+// The attempt that is being made, which is not logged yet.
 function current(record, { spans }) {
   const { current: made, limits, created_at, plan } = record, step = plan.steps[made?.step - 1];
   const begun = Date.parse(created_at) + (spans.at(-1)?.start_ms ?? 0);

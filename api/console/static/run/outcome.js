@@ -1,9 +1,9 @@
-// What came of a run, and its answer while it is given.
-import { follow, followChanges } from "../api.js";
-import { html, listed, useEffect, useRef, useState } from "../words.js";
+// What came of a run, where it is, and its answer while it is given.
+import { call, clock, follow, followChanges } from "../api.js";
+import { brief, Countdown, html, listed, timeOf, useEffect, useRef, useState } from "../words.js";
 
-// Longer values come shortened; they are to be downloaded whole.
-export const MOST = 4096;
+// A record; its longer values come shortened, and are to be downloaded whole.
+export const recordOf = id => call(`runs/${id}?max_value_bytes=4096`);
 
 const OF = {
   run: "queued started taken_up waiting approved rejected expired resolved cancelling retried completed failed cancelled",
@@ -11,16 +11,14 @@ const OF = {
 };
 const EVENTS = ["end", ...Object.entries(OF).flatMap(([of, all]) => all.split(" ").map(one => `${of}.${one}`))];
 
-// The answer so far, and at which character of it one is.
 export const SILENT = { text: "", at: 0 };
 
-// The same with its next words: those at 0 are a new beginning, and before others some may have been missed.
+// An answer with its next words: at 0 it begins anew, and before others some may have been missed.
 export const heard = ({ text, at }, { text: words, offset }) => ({
   text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: offset + Array.from(words).length,
 });
 
-// Once the record was read, follows a run from it on, or without one the changes of all; its answer so
-// far, and its progress.
+// Follows a run from its record on once that is read, or without one the changes of all.
 export function useFollowed(read, record, reload, concerns) {
   const [answer, say] = useState(SILENT), [progress, advance] = useState(null);
   useEffect(() => {
@@ -55,19 +53,27 @@ export function outcomeOf({ prompt, result, error }, causes = []) {
   return html`<div class="outcome good">${short !== null && html`<p class=${short.length < 40 ? "large" : "answer"}>${short}</p>`}<p>${summary}</p></div>`;
 }
 
-// How often a screen reader is told how it stands, in ms.
+const WHY = { pending: "has not begun", running: "goes on", approval: "waits for an approval", in_doubt: "waits for a word about a step in doubt" };
+
+const doneOf = ({ done, total }) => `${done}${total ? ` of ${total}` : ""}`;
+
+export function nowOf({ current, plan, limits, waits_for_run: before, result }, answer, progress) {
+  const step = plan.steps[current?.step - 1], due = Date.parse(current?.not_before);
+  return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
+      ${due > clock.now() && html` · waits until ${timeOf(current.not_before, true)}, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
+    ${before && html`<p class=now>Behind <a href="#/runs/${before.run_id}">the run before</a>, which ${WHY[before.why]}.</p>`}
+    ${progress && html`<p class=now><progress max=${progress.total} value=${progress.total && progress.done} aria-label="Progress of the attempt"></progress>
+      <span class=number> ${doneOf(progress)}</span> ${progress.message}</p>`}
+    ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
+}
+
 const QUIET = 5000;
 
-// What it is told of a run, in one line.
-export const spokenOf = ({ status, current, error, result }, progress) => [
-  status, current && `step ${current.step}, attempt ${current.attempt}`, progress && done(progress), error?.message ?? result?.answer?.text ?? result?.summary,
-].filter(Boolean).join(", ");
-
-export const done = ({ done, total }) => `${done}${total ? ` of ${total}` : ""}`;
-
-// Says a text to those who cannot see what changes, not more often than they can listen.
-export function Spoken({ text }) {
+// Tells screen readers how a run stands, not more often than one can listen, in ms.
+export function Spoken({ of: { status, current, error, result }, progress }) {
   const [said, say] = useState(""), last = useRef(0);
+  const text = [status, current && `step ${current.step}, attempt ${current.attempt}`, progress && doneOf(progress),
+    error?.message ?? result?.answer?.text ?? result?.summary].filter(Boolean).join(", ");
   useEffect(() => {
     const timer = setTimeout(() => { last.current = Date.now(); say(text); }, Math.max(0, last.current + QUIET - Date.now()));
     return () => clearTimeout(timer);

@@ -4,10 +4,8 @@ import { Code, effectsOf, html, json, Select } from "../words.js";
 
 const read = () => once("tools", ({ tools }) => Object.fromEntries(tools.map(tool => [tool.name, tool])));
 
-// The tools of the server by their names.
 export const useTools = () => useRead(read)[0] ?? {};
 
-// What a text is as JSON, or what is `wrong` with it; inputs are objects.
 export function parsed(text, isInput = true) {
   try {
     const value = JSON.parse(text);
@@ -17,13 +15,12 @@ export function parsed(text, isInput = true) {
   }
 }
 
-// Steps as they are edited: `text` is the input as it is typed.
 export const drafted = steps => steps.map(({ input, ...step }) => ({ ...step, key: step.step, text: json(input), big: input.shortened === true }));
 
 export const planOf = (draft, first) => draft.map(({ tool, text, reasoning, span }, index) => ({ step: first + index, tool, input: parsed(text).value, reasoning, span }));
 
-// What the server would refuse at once, in words; it checks the rest when the plan is sent. A large
-// input is not here as a whole, so that the plan can be approved with it but not sent.
+// What the server would refuse at once. A large input is not here as a whole: a plan can be approved
+// with it, but not sent.
 export function faults(draft, tools, edited) {
   if (!draft.length) return ["A plan needs a step; reject it to do nothing."];
   return draft.flatMap(({ tool, text, big }, index) => {
@@ -35,7 +32,6 @@ export function faults(draft, tools, edited) {
   });
 }
 
-// With what is wrong with it below.
 export function editor(draft, edit, tools, first, wrong) {
   const names = Object.keys(tools);
   return html`<ol class=editor>${draft.map((step, index) => {

@@ -1,24 +1,23 @@
 // One run: what was asked, where it is, where its time went, and what can be done with it.
 import { call, clock, useRead } from "../api.js";
-import { brief, Countdown, counted, duration, facts, html, isSettled, money, pieces, refusal, stateOf, timeOf, unread, useEffect, useMemo, useRef, useState } from "../words.js";
+import { counted, duration, facts, html, isSettled, money, pieces, refusal, stateOf, unread, useEffect, useMemo, useRef, useState } from "../words.js";
 import { Actions } from "./actions.js";
 import { detailOf } from "./detail.js";
 import { Graph } from "./graph.js";
-import { done, metadataOf, MOST, outcomeOf, Spoken, spokenOf, useFollowed } from "./outcome.js";
+import { metadataOf, nowOf, outcomeOf, recordOf, Spoken, useFollowed } from "./outcome.js";
 import { Tabs } from "./tabs.js";
 import { Waterfall } from "./waterfall.js";
 
-// The record and its explanation, read again after what happens.
 function useRun(id) {
   const known = useRef(null);
   const [run, wrong, reload] = useRead(async () => {
     const explain = () => call(`runs/${id}/explain`);
-    let [record, explained] = await Promise.all([call(`runs/${id}?max_value_bytes=${MOST}`), explain()]);
+    let [record, explained] = await Promise.all([recordOf(id), explain()]);
     clock.sync(record.server_time);
     if (isSettled(record)) {
       // The run may have ended between the two answers.
       if (explained.until !== record.completed_at) explained = await explain();
-      // Nothing of it has changed, so that nothing is drawn anew.
+      // Where nothing has changed, nothing is drawn anew.
       if (known.current?.record.last_event_id === record.last_event_id && isSettled(known.current.record)) return known.current;
     }
     return known.current = { record, explained };
@@ -36,13 +35,12 @@ const useSentence = ({ prompt, plan: { steps }, error, execution_log }) => useMe
     : html`<span class=unplaced title="not understood">${text}</span>`;
 })}</h1>`, [prompt, !error, execution_log.length, steps.map(({ tool, span }) => `${tool} ${span}`).join()]);
 
-// The words of a step and its row are lit together.
 function light({ currentTarget, target }) {
   const step = target.closest("[data-step]")?.dataset.step;
   for (const one of currentTarget.querySelectorAll("[data-step]")) one.classList.toggle("lit", one.dataset.step === step);
 }
 
-// About how long a queued run waits before it begins, in ms, by how many of all end in a second.
+// About how long a queued run waits, in ms, by how many of all end in a second.
 function useWait(place) {
   const [wait, tell] = useState(null);
   useEffect(() => {
@@ -52,7 +50,6 @@ function useWait(place) {
   return wait;
 }
 
-// What happened, in one line of figures.
 function Facts({ record, explained }) {
   const { planned_by: by, usage, progress, queue_position: place, execution_log, marks } = record;
   const taken = marks.filter(({ what }) => what === "taken_up").length, wait = useWait(place);
@@ -66,17 +63,6 @@ function Facts({ record, explained }) {
     place && `place ${place} in the queue${wait ? `, about ${duration(wait)}` : ""}`)}</p>`;
 }
 
-function now({ current, plan, limits, waits_for_run: before, result }, progress, answer) {
-  const step = plan.steps[current?.step - 1], due = Date.parse(current?.not_before);
-  return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
-      ${due > clock.now() && html` · waits until ${timeOf(current.not_before, true)}, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
-    ${before && html`<p class=now>It begins when <a href="#/runs/${before.run_id}">the run before it</a> in its thread has ended.</p>`}
-    ${progress && html`<p class=now><progress max=${progress.total} value=${progress.total && progress.done} aria-label="Progress of the attempt"></progress>
-      <span class=number> ${done(progress)}</span> ${progress.message}</p>`}
-    ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
-}
-
-// Why there may be no such run, by how long this server keeps them.
 function Gone() {
   const [told] = useRead("doctor"), days = told?.settings.find(({ name }) => name === "RUNWRIGHT_RETENTION")?.value;
   return html`<p class=quiet>Somebody may have deleted it${days === 0 ? "; this server removes none by itself" : html`, or it was settled more than ${days} days ago and removed (<code>RUNWRIGHT_RETENTION</code>)`}.</p>`;
@@ -94,7 +80,7 @@ const link = run => html` <a href="#/runs/${run}">${run.slice(0, 8)}</a>`;
 
 function Shown({ id, query, run: { record, explained }, wrong, reload, progress, answer }) {
   const [chosen, select] = useState(query.get("at")), sentence = useSentence(record);
-  // Bars and words lead to an attempt, as the names of rows do.
+  // Words, bars and the names of rows lead to an attempt.
   const choose = ({ target }) => {
     const { at, to = at } = target.closest("[data-at], [data-to]")?.dataset ?? {};
     if (!to) return;
@@ -111,8 +97,8 @@ function Shown({ id, query, run: { record, explained }, wrong, reload, progress,
       ${forked_from && html` forked from${link(forked_from.run_id)}`}${forks[0] && html` forks:${forks.map(link)}`}</p>
     ${sentence}
     <div class=state>${stateOf(status)}<${Facts} record=${record} explained=${explained} /></div>
-    ${outcomeOf(record, explained.causes)}${now(record, progress, answer)}
-    <${Spoken} text=${spokenOf(record, progress)} />${wrong?.status > 0 && refusal(wrong)}
+    ${outcomeOf(record, explained.causes)}${nowOf(record, answer, progress)}
+    <${Spoken} of=${record} progress=${progress} />${wrong?.status > 0 && refusal(wrong)}
     <${Actions} record=${record} reload=${reload} />
     <${Graph} record=${record} />
     <div class=beside><${Waterfall} record=${record} explained=${explained} chosen=${at} />${at && detailOf(at, record, explained)}</div>

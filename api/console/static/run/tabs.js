@@ -1,4 +1,4 @@
-// The rest of a record, as far as one wants to look: result, plan, log, states, events, raw.
+// The rest of a record, as far as one wants to look.
 import { call, post, useRead } from "../api.js";
 import { brief, clockTime, counted, duration, Form, hotkey, html, json, planned, refusal, stateOf, stepOf, table, typed, unread, useState, valueOf } from "../words.js";
 import { drafted, editor, faults, planOf, useTools } from "./plan.js";
@@ -45,7 +45,6 @@ function Fork({ record, from }) {
     <p>A new run begins as this one was at ${clockTime(from.time, true)}; this one stays as it is. ${will}</p><//>`;
 }
 
-// A page of something of a run, read again after what happens.
 const usePart = ({ run_id, last_event_id }, path) => useRead(`runs/${run_id}/${path}`, last_event_id);
 
 function States({ record }) {
@@ -61,7 +60,6 @@ function States({ record }) {
     ${page.before && html`<button onClick=${() => older(page.before)}>Older</button>`}`;
 }
 
-// So many events are shown at once.
 const MANY = 200;
 
 function Events({ record }) {
@@ -73,7 +71,6 @@ function Events({ record }) {
     ${page.last_event_id > after + MANY && html`<button onClick=${() => go(after + MANY)}>Later</button>`}`;
 }
 
-// The run beside another one.
 function Compare({ record }) {
   const [other, choose] = useState("");
   const [told, wrong] = useRead(async () => other && { other, ...await call(`runs/${record.run_id}/diff/${encodeURIComponent(other)}`) }, other);

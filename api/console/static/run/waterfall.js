@@ -1,17 +1,17 @@
-// The waterfall: what the run did with its time, and the sum of it.
+// What the run did with its time, and the sum of it.
 import { clock, live } from "../api.js";
 import { check, duration, html, isSettled, SAID, useEffect, useRef, useState, walk } from "../words.js";
 import { grown, PARTS, rows, scale, ticks, totals } from "./timeline.js";
 
-// More attempts than this are shown when they are asked for, but for those that failed.
+// More attempts are shown only when they are asked for.
 const MANY = 40;
 
 const BAD = ["error", "timeout", "in_doubt", "failed", "rejected", "refused"];
 
-// How often a growing bar is drawn anew, in ms: seldom where there is much to draw, or motion is unwanted.
+// Growing bars are drawn as often, in ms: seldom where there is much to draw, or motion is unwanted.
 const OFTEN = 50, SELDOM = 500;
 
-// The time until which a run is drawn: it stands still while the page is not live.
+// It stands still while the page is not live.
 function useNow(growing, many) {
   const [now, tick] = useState(clock.now());
   useEffect(() => {
@@ -34,20 +34,16 @@ function barOf(bar, place, chosen) {
   return html`<span key=${start_ms} class="bar b-${part} ${status && `r-${status}`} ${folded && "folded"} ${at && at === chosen && "chosen"}" style=${style} title=${told(bar)} data-to=${at}>${folded && html`<small>${duration(length_ms)}</small>`}</span>`;
 }
 
-function rowOf({ row: { key, step, label, bars, at, status, again, ms }, depth, open, toggle }, place, chosen) {
+function rowOf({ key, step, label, bars, at, status, again, ms, depth, open, toggle }, place, chosen) {
   const said = `${step ? `step ${step}, ` : ""}${label}: ${bars.map(told).join(", then ") || "not begun"}`;
   const name = html`${step && html`<b class=step>${step}</b> `}${label}${again > 0 && html` <small>retry ${again}</small>`}`;
   return html`<div key=${key} class="w-row d-${depth} ${!bars[0] && "future"} ${open && "open"}" role=row data-step=${step} aria-level=${depth} aria-expanded=${open}>
-    <span role=rowheader class=w-name>
-      ${toggle ? html`<button class=fold aria-label="${open ? "Fold" : "Unfold"} ${label}" onClick=${toggle}>${open ? "▾" : "▸"}</button>` : html`<span class=fold></span>`}
-      ${at ? html`<button class="name ${BAD.includes(status) && "bad"}" data-at=${at} aria-pressed=${chosen === at}>${name}</button>` : html`<span class=name>${name}</span>`}
-    </span>
+    <span role=rowheader class=w-name>${toggle ? html`<button class=fold aria-label="${open ? "Fold" : "Unfold"} ${label}" onClick=${toggle}>${open ? "▾" : "▸"}</button>` : html`<span class=fold></span>`}
+      ${at ? html`<button class="name ${BAD.includes(status) && "bad"}" data-at=${at} aria-pressed=${chosen === at}>${name}</button>` : html`<span class=name>${name}</span>`}</span>
     <span role=gridcell class="w-ms number">${bars[0] && duration(ms)}</span>
-    <span role=gridcell class=w-bars><span class=hidden>${said}</span>${bars.map(bar => barOf(bar, place, chosen))}</span>
-  </div>`;
+    <span role=gridcell class=w-bars><span class=hidden>${said}</span>${bars.map(bar => barOf(bar, place, chosen))}</span></div>`;
 }
 
-// Arrows lead from row to row, and fold and unfold.
 function arrows(event) {
   const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], open = { ArrowRight: "false", ArrowLeft: "true" }[event.key];
   const row = event.target.closest("[role=row]");
@@ -57,41 +53,34 @@ function arrows(event) {
   event.preventDefault();
 }
 
+const heading = (words, kind, children) => html`<span role=columnheader class=${kind}>${children}<span class=hidden>${words}</span></span>`;
+
 export function Waterfall({ record, explained, chosen }) {
-  const [fold, setFold] = useState(true), [turned, turn] = useState({});
-  const few = record.execution_log.length <= MANY, going = !isSettled(record);
-  const spans = grown(record, explained, useNow(going, !few));
-  const place = scale(spans, fold, going), sums = totals(spans), all = rows(record, spans);
+  const [fold, setFold] = useState(true), [turned, turn] = useState({}), drawn = useRef({}).current;
+  const few = record.execution_log.length <= MANY, going = !isSettled(record), spans = grown(record, explained, useNow(going, !few));
+  const place = scale(spans, fold, going), sums = totals(spans), all = rows(record, spans), { total, foldable } = place;
   const shown = all.flatMap(row => {
-    if (!row.parts[0]) return [{ row, depth: 1 }];
-    const open = turned[row.key] ?? (few || row.parts.some(({ at }) => at === chosen));
-    const toggle = () => turn(before => ({ ...before, [row.key]: !open }));
-    return [{ row, depth: 1, open, toggle }, ...(open ? row.parts.map(part => ({ row: part, depth: 2 })) : [])];
+    const { key, parts } = row, open = turned[key] ?? (few || parts.some(({ at }) => at === chosen));
+    return parts[0] ? [{ ...row, open, toggle: () => turn(before => ({ ...before, [key]: !open })) }, ...(open ? parts : [])] : row;
   });
-  const errors = all.flatMap(row => row.parts[0] ? row.parts : [row]).filter(({ status, at }) => BAD.includes(status) && at);
+  const errors = all.flatMap(row => row.parts[0] ? row.parts : row).filter(({ status, at }) => BAD.includes(status) && at);
   const next = errors[errors.findIndex(({ at }) => at === chosen) + 1] ?? errors[0];
   // Of hundreds of rows an event changes one or two: the others stay as they are.
-  const drawn = useRef({}).current;
-  const line = one => {
-    const { row: { key, ms, at, bars }, depth, open } = one, here = [at, ...bars.map(bar => bar.at)].includes(chosen) && chosen;
-    const said = [ms, at, bars.length, bars.at(-1)?.status, depth, open, here, place.key].join();
-    if (drawn[key]?.said !== said) drawn[key] = { said, row: rowOf(one, place, chosen) };
+  const line = row => {
+    const { key, ms, at, bars, open } = row, here = [at, ...bars.map(bar => bar.at)].includes(chosen) && chosen;
+    const said = [ms, at, bars.length, bars.at(-1)?.status, open, here, place.key].join();
+    if (drawn[key]?.said !== said) drawn[key] = { said, row: rowOf(row, place, chosen) };
     return drawn[key].row;
   };
-  const heading = (words, kind, children) => html`<span role=columnheader class=${kind}>${children}<span class=hidden>${words}</span></span>`;
   return html`<section class="waterfall card" aria-labelledby=w-title>
     <div class=head><h2 id=w-title>Where the time went</h2>
-      <span class="total number">${duration(spans[0] ? place.total : 0)}</span>
-      ${place.foldable[0] && check(fold, setFold, "fold idle time")}
+      <span class="total number">${duration(spans[0] ? total : 0)}</span>
+      ${foldable[0] && check(fold, setFold, "fold idle time")}
       ${next && html`<button class=plain data-key=e data-to=${next.at}>Next error</button>`}</div>
-    <div class=sums>
-      <div class=stack aria-hidden=true>${sums.map(({ part, ms }) => html`<i class="b-${part}" style=${{ width: percent(ms / place.total) }}></i>`)}</div>
-      <ul>${sums.map(({ part, ms }) => html`<li><i class="key b-${part}" aria-hidden=true></i>${PARTS[part]} <b class=number>${duration(ms)}</b></li>`)}</ul>
-    </div>
+    <div class=sums><div class=stack aria-hidden=true>${sums.map(({ part, ms }) => html`<i class="b-${part}" style=${{ width: percent(ms / total) }}></i>`)}</div>
+      <ul>${sums.map(({ part, ms }) => html`<li><i class="key b-${part}" aria-hidden=true></i>${PARTS[part]} <b class=number>${duration(ms)}</b></li>`)}</ul></div>
     <div class="grid ${shown.length > 100 && "many"}" role=treegrid aria-label="Attempts over time" tabindex=0 data-key=w onKeyDown=${arrows}>
       <div class="w-row axis" role=row>${heading("What")}${heading("Took")}
         ${heading("When", "w-bars", ticks(place).map(({ time, place: at }) => html`<small class=number style=${{ left: percent(at) }}>${time ? duration(time) : "0"}</small>`))}</div>
-      ${shown.map(line)}
-    </div>
-  </section>`;
+      ${shown.map(line)}</div></section>`;
 }

@@ -1,5 +1,4 @@
-// The runs: searched, filtered, counted, a page at a time, and changed where they lie; and a new one,
-// whose plan appears while one types.
+// The runs, and a new one, whose plan appears while one types.
 import { call, followChanges, post, useRested } from "../api.js";
 import { check, counted, duration, Form, hotkey, html, isSettled, listed, Opens, pieces, planned, refusal, sends, stateOf, STATUSES, table, timeOf, typed, useEffect, usePages, useState, walk } from "../words.js";
 
@@ -10,16 +9,14 @@ const SENTENCES = [
   "what's the capital of France, and add a todo to visit it",
 ];
 
-// No model is asked while one types: with this budget the planner without a model plans, for free.
+// No model is asked while one types: with this budget the pattern planner plans, for free.
 const FREE = { tokens: 0 };
 
-// Typing rests for so long, in ms, before a plan is asked for.
 const REST = 120;
 
 function Compose({ first, given }) {
   const [prompt, write] = useState(given ?? "");
   const plan = useRested(prompt.trim() && prompt, REST, signal => post("plan", { prompt, budget: FREE }, { signal }));
-  // Where the address asks for one, it is to be written now.
   useEffect(() => { if (given !== null) document.getElementById("prompt").focus(); }, []);
   const start = async fields => {
     write(fields.prompt);
@@ -47,22 +44,17 @@ function Compose({ first, given }) {
   </section>`;
 }
 
-// What the address of the page may ask for, and what it is called where it finds nothing.
-const ASKED = { status: "the status", text: "the words", tool: "the tool", min_retries: "retried", taken_up: "resumed after a restart" };
-
-const askedOf = query => Object.keys(ASKED).filter(name => query.get(name));
-
-const addressOf = (query, limit = 50) => `runs?limit=${limit}&${new URLSearchParams(askedOf(query).map(name => [name, query.get(name)]))}`;
-
-// The query with another value of `name`; none of it without a value.
+// The query of the page, which is the one of the list, with another value of `name`, or none.
 function changed(query, name, value) {
   const next = new URLSearchParams(query);
-  next.delete("prompt");
+  next.delete("prompt"); // which is of a new run
   value ? next.set(name, value) : next.delete(name);
   return next;
 }
 
 const hashOf = (...change) => `#/?${changed(...change)}`.replace(/\?$/, "");
+
+const addressOf = (query, limit) => `runs?limit=${limit}&${query}`;
 
 function filters(query, counts) {
   const total = counts && Object.values(counts).reduce((sum, count) => sum + count, 0), tool = query.get("tool");
@@ -77,19 +69,21 @@ function filters(query, counts) {
       onInput=${typed(text => location.replace(hashOf(query, "text", /[\p{L}\p{N}]/u.test(text) && text)))} /></search></div>`;
 }
 
+const FILTERS = { status: "the status", text: "the words", tool: "the tool", min_retries: "retried", taken_up: "resumed after a restart" };
+
 // Which filter to drop where nothing is found, and how many runs it hides.
-function Nothing({ query }) {
-  const [hidden, count] = useState({}), asked = askedOf(query);
+function Nothing({ query, asked }) {
+  const [hidden, count] = useState({});
   useEffect(() => {
     for (const name of asked) call(addressOf(changed(query, name), 1)).then(({ total }) => count(before => ({ ...before, [name]: `: ${counted(total, "run")}` })), () => {});
   }, [query.toString()]);
-  return html`<div class=card><p>No run matches.</p><ul class=plain-list>${asked.map(name => html`<li><a href=${hashOf(query, name)}>Without ${ASKED[name]}${ASKED[name].startsWith("the") && html` <q>${query.get(name)}</q>`}</a>${hidden[name]}</li>`)}
+  return html`<div class=card><p>No run matches.</p><ul class=plain-list>${asked.map(name => html`<li><a href=${hashOf(query, name)}>Without ${FILTERS[name] ?? name}${FILTERS[name]?.startsWith("the") && html` <q>${query.get(name)}</q>`}</a>${hidden[name]}</li>`)}
     <li><a href="#/">Show all runs</a></li></ul></div>`;
 }
 
 const order = (name, method) => run_id => call(`runs/${run_id}${name}`, { method });
 
-// What can be done with several at once, with which of them, and what it does.
+// What can be done with several at once, and with which of them.
 const TOGETHER = [
   ["Cancel", order("/cancel", "POST"), run => !isSettled(run), "What is done stays done; what is under way is cut off."],
   ["Retry", order("/retry", "POST"), run => ["failed", "cancelled"].includes(run.status), "Each goes on where it stopped; finished steps are not executed again."],
@@ -131,16 +125,17 @@ function rowOf({ run_id, prompt, status, tools, retries, taken_up, progress, dur
 }
 
 export default function Runs({ query }) {
-  const [chosen, choose] = useState(new Set()), [page, wrong, nav, reload] = usePages(addressOf(query), "runs");
+  const filter = changed(query), asked = [...filter.keys()];
+  const [chosen, choose] = useState(new Set()), [page, wrong, nav, reload] = usePages(addressOf(filter, 50), "runs");
   useEffect(() => followChanges(reload), []);
   const { runs = [], counts, total, total_is_lower_bound } = page ?? {};
-  const empty = page && !runs.length, filtered = askedOf(query).length > 0, step = by => () => walk(".runs .what a", by);
+  const empty = page && !runs.length, step = by => () => walk(".runs .what a", by);
   return html`
     <h1 class=hidden>Runs</h1>
-    <${Compose} key=${query.get("prompt")} first=${empty && !filtered} given=${query.get("prompt")} />
+    <${Compose} key=${query.get("prompt")} first=${empty && !asked[0]} given=${query.get("prompt")} />
     ${filters(query, counts)}${refusal(wrong)}
     <${Several} runs=${runs} chosen=${chosen} choose=${choose} reload=${reload} />
-    ${empty && filtered && html`<${Nothing} query=${query} />`}
+    ${empty && asked[0] && html`<${Nothing} query=${query} asked=${asked} />`}
     ${runs[0] && table("Runs, the newest first", [".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"], runs.map(run => rowOf(run, chosen, choose)), "runs")}
     ${nav(page && `${total_is_lower_bound ? "at least " : ""}${counted(total, "run")}`)}
     ${hotkey("j", step(1), "Next row")}${hotkey("k", step(-1), "Previous row")}`;

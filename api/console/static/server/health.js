@@ -2,7 +2,7 @@
 import { call, useRead } from "../api.js";
 import { check, html, moment, money, size, stateOf, table, unread, useEffect, useState } from "../words.js";
 
-// Nothing pushes these; they are read so often while somebody looks, in ms.
+// Nothing pushes these: they are read so often, in ms.
 const EVERY = 5000;
 
 const MARKS = { ok: "ok", warning: "in_doubt", fails: "failed" };
@@ -13,7 +13,6 @@ const card = (title, ...children) => html`<section class=card aria-label=${title
 
 const named = name => name.replaceAll("_", " ");
 
-// A value as one reads it, by the name that the server has for it.
 function shown(name, value) {
   if (value == null) return "–";
   if (name === "until") return moment(value);
@@ -25,14 +24,12 @@ function shown(name, value) {
 const figures = (of, none) => html`<dl class=figures>${Object.entries(of).map(([name, figure]) => html`<div>
   <dt>${named(name)}</dt><dd class=number>${shown(name, figure ?? none)}</dd></div>`)}</dl>`;
 
-// What there is by its name, as models are, and what is known of each.
 function each(title, of, well) {
   const fields = Object.keys(Object.values(of)[0]);
   const cell = (one, field) => field === "state" ? good(one.state === well, one.state) : shown(field, one[field]);
   return table(title, ["Name", ...fields.map(named)], Object.entries(of).map(([name, one]) => [html`<code>${name}</code>`, ...fields.map(field => cell(one, field))]));
 }
 
-// What doctor found and what the server is set to: read once, since nothing of it changes often.
 function Doctor() {
   const [told, wrong, read] = useRead("doctor"), [all, turn] = useState(false);
   if (!told) return unread(wrong);

@@ -1,17 +1,16 @@
-// The tools that plans may use: what each takes and does, and a form to try those that change nothing.
+// The tools that plans may use, and a form to try those that change nothing.
 import { call, post, useRead } from "../api.js";
 import { counted, effectsOf, facts, Form, html, Opens, refusal, Select, stateOf, table, typed, useState, valueOf } from "../words.js";
-import { MOST, outcomeOf } from "../run/outcome.js";
+import { outcomeOf, recordOf } from "../run/outcome.js";
 
 const typeOf = schema => (schema.enum?.map(one => JSON.stringify(one)) ?? (schema.anyOf ?? schema.oneOf)?.map(typeOf))?.join(" | ") ?? schema.type ?? (schema.$ref ?? "any").split("/").at(-1);
 
-// What is typed for an input, as its schema has it: text as it is, all else as JSON.
 function given(schema, text) {
   if (typeOf(schema) === "string") return text;
   try { return JSON.parse(text); } catch { return text; }
 }
 
-// So long a try is waited for, in s; then its run is there to be looked at.
+// So long a try is waited for, in s; then there is its run to be looked at.
 const WAIT = 20;
 
 const optional = (name, required) => html`<code>${name}</code>${!required.includes(name) && html` <small>optional</small>`}`;
@@ -23,7 +22,7 @@ function Try({ tool: { name: tool, input_schema: { properties = {}, required = [
     const input = Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, given(properties[name], text)]));
     const { run_id } = await post(`tools/${encodeURIComponent(tool)}/call`, { input });
     await call(`runs/${run_id}/wait?timeout=${WAIT}`);
-    show(await call(`runs/${run_id}?max_value_bytes=${MOST}`));
+    show(await recordOf(run_id));
   };
   const field = ([name, schema]) => {
     const common = { name, required: required.includes(name), "aria-label": `${name} of ${tool}` };

@@ -1,15 +1,14 @@
-// The threads, and one of them as a conversation: what was asked, and what came of it as it streams.
+// The threads, and each as a conversation.
 import { call, followChanges, post, useRead } from "../api.js";
 import { counted, Form, html, isSettled, Opens, refusal, sends, stateOf, table, timeOf, unread, useEffect, usePages, useRef, useState } from "../words.js";
-import { metadataOf, MOST, outcomeOf, Spoken, spokenOf, useFollowed } from "../run/outcome.js";
+import { metadataOf, nowOf, outcomeOf, recordOf, SILENT, Spoken, useFollowed } from "../run/outcome.js";
 
 async function begin(fields) {
   const { run_id } = await post("runs", fields);
-  const { thread_id } = await call(`runs/${run_id}?max_value_bytes=100`);
-  location.hash = `#/threads/${thread_id}`;
+  location.hash = `#/threads/${(await recordOf(run_id)).thread_id}`;
 }
 
-export function Threads() {
+function List() {
   const [page, wrong, nav, reload] = usePages("threads?limit=50", "threads");
   useEffect(() => followChanges(reload), []);
   const threads = page?.threads ?? [];
@@ -24,16 +23,14 @@ export function Threads() {
     ${nav(`${counted(threads.length, "thread")} shown`)}`;
 }
 
-// So many runs of a thread are shown at first, and so many more each time.
+// So many runs are shown at first, and so many more each time.
 const PAGE = 10;
 
-const WHY = { pending: "has not begun", running: "goes on", approval: "waits for an approval", in_doubt: "waits for a word about a step in doubt" };
-
-// The thread and the records of its newest runs, oldest first; those that have ended are read once.
+// The newest runs, oldest first; those that have ended are read once.
 function useThread(id, most) {
   const kept = useRef({}).current;
   const record = row => {
-    const key = JSON.stringify(row), read = kept[key] ?? call(`runs/${row.run_id}?max_value_bytes=${MOST}`);
+    const key = JSON.stringify(row), read = kept[key] ?? recordOf(row.run_id);
     if (isSettled(row)) kept[key] = read;
     read.catch(() => { delete kept[key]; });
     return read;
@@ -45,22 +42,19 @@ function useThread(id, most) {
 }
 
 function turnOf(record, answer) {
-  const { run_id, status, prompt, created_at, waits_for_run: before, current, in_doubt, plan } = record, href = `#/runs/${run_id}`;
+  const { run_id, status, prompt, created_at, in_doubt } = record, href = `#/runs/${run_id}`;
   return html`<li key=${run_id}><p class=asked><span class=hidden>You: </span>${prompt}</p>
     <div class=came><p class=quiet>${stateOf(status)} ${timeOf(created_at)} <a href=${href}>the run</a></p>
-      ${outcomeOf(record)}
-      ${answer && html`<p class="answer streamed">${answer}</p>`}
-      ${status === "waiting" && html`<p>${in_doubt ? "A step may have acted." : "Its plan waits for an approval."} <a href=${href}>Decide</a></p>`}
-      ${before && html`<p class=quiet>Behind <a href="#/runs/${before.run_id}">the run before</a>, which ${WHY[before.why]}.</p>`}
-      ${current && !answer && html`<p class=quiet>step ${current.step}: <code>${plan.steps[current.step - 1]?.tool}</code>${current.attempt > 1 && `, attempt ${current.attempt}`}</p>`}</div></li>`;
+      ${outcomeOf(record)}${nowOf(record, answer)}
+      ${status === "waiting" && html`<p>${in_doubt ? "A step may have acted." : "Its plan waits for an approval."} <a href=${href}>Decide</a></p>`}</div></li>`;
 }
 
-export function Thread({ id }) {
+function Thread({ id }) {
   const [most, widen] = useState(PAGE), [told, wrong, reload] = useThread(id, most), end = useRef();
   const active = told?.turns.find(turn => !isSettled(turn)), { answer } = useFollowed(told, active, reload);
   useEffect(() => { end.current?.scrollIntoView({ block: "nearest" }); }, [told?.turns.length, answer.at, active?.run_id]);
   if (!told) return unread(wrong);
-  const { thread: { name, runs, metadata }, turns } = told, last = turns.at(-1), all = counted(runs, "run");
+  const { thread: { name, runs, metadata }, turns } = told, all = counted(runs, "run");
   const keep = async ({ name = null }) => {
     await call(`threads/${id}`, { method: "PATCH", body: { name } });
     reload();
@@ -85,8 +79,10 @@ export function Thread({ id }) {
         Its ${all} and all that is kept of them are removed for good; what they did stays. Nothing is while one goes on.<//><//></div>
     ${refusal(wrong)}
     ${runs > turns.length && html`<button onClick=${() => widen(most + PAGE)}>Earlier ones</button>`}
-    <ol class=turns aria-label=Conversation>${turns.map(turn => turnOf(turn, turn === active && answer.text))}</ol>
-    <${Spoken} text=${last && spokenOf(last)} />
+    <ol class=turns aria-label=Conversation>${turns.map(turn => turnOf(turn, turn === active ? answer : SILENT))}</ol>
+    <${Spoken} of=${turns.at(-1) ?? {}} />
     <${Form} class="talk card" send=${send} button=Send><label class=hidden for=talk>Go on</label>
       <textarea id=talk name=prompt required rows=2 data-key=n placeholder="Go on; it knows what went before" onKeyDown=${sends}></textarea><//><div ref=${end}></div></article>`;
 }
+
+export default ({ id }) => id ? html`<${Thread} id=${id} />` : html`<${List} />`;
