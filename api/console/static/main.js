@@ -1,7 +1,7 @@
 // The frame of the page: where one is, whether it is live, and the key where one is wanted.
 import { render } from "./vendor/preact.mjs";
 import { call, live, post } from "./api.js";
-import { clockTime, Form, hotkey, html, useEffect, useState } from "./words.js";
+import { button, clockTime, Form, hotkey, html, useEffect, useState } from "./words.js";
 
 const PAGES = {
   runs: () => import("./runs/runs.js"),
@@ -46,7 +46,7 @@ function Login({ problem, done }) {
   const enter = fields => post("session", fields).then(done, error => {
     throw error.status === 401 ? { message: "That is none of this server's keys." } : error;
   });
-  return html`<${Form} class="login card" send=${enter} button=Enter>
+  return html`<${Form} class="login card" send=${enter} words=Enter>
     <h1>A key, please</h1>
     <p>This server has keys: each sees its owner's runs. ${problem.status !== 401 && problem.message}</p>
     <label>Key<input name=key type=password autocomplete=current-password autofocus required /></label>
@@ -76,7 +76,7 @@ const reload = () => location.reload();
 
 const goTo = hash => () => { location.hash = hash; };
 
-const Unloaded = () => html`<p class=card role=alert>The server does not answer, so this could not be loaded. <button onClick=${reload}>Again</button></p>`;
+const Unloaded = () => html`<p class=card role=alert>The server does not answer, so this could not be loaded. ${button("Again", reload)}</p>`;
 
 let entered = 0;
 
@@ -120,11 +120,11 @@ function App() {
       <nav aria-label=Pages>${Object.entries(TABS).map(([tab, path]) => html`<a href="#/${path}" aria-current=${name === (path || "runs") ? "page" : null}>${tab}</a>`)}
         <a href=docs>API</a></nav>
       <${Live} />
-      ${session.keys && session.owner && html`<span class=owner>${session.owner} <button class=plain onClick=${leave}>Log out</button></span>`}
+      ${session.keys && session.owner && html`<span class=owner>${session.owner} ${button("Log out", leave, "plain")}</span>`}
       <${Theme} /><${Keys} />
     </header>
     <main id=main tabindex=-1>
-      ${session.newer && html`<p class=card role=alert>The server is of another version now. <button onClick=${reload}>Reload the page</button></p>`}
+      ${session.newer && html`<p class=card role=alert>The server is of another version now. ${button("Reload the page", reload)}</p>`}
       ${wanted ? html`<${Login} problem=${wanted} done=${done} />`
         : Page ? html`<${Page} key=${id || name} id=${id} query=${query} />`
           : !PAGES[name] && html`<p>There is no such page. <a href="#/">Runs</a></p>`}

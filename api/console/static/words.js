@@ -65,16 +65,14 @@ export const facts = (...all) => all.filter(Boolean).join(" · ");
 
 // The prompt in pieces, each with what lies over it; spans count characters, not units of UTF-16.
 export function pieces(prompt, spans) {
-  const characters = Array.from(prompt);
-  const cuts = new Set([0, characters.length]);
-  for (const { span } of spans) span?.forEach(at => cuts.add(Math.min(at, characters.length)));
+  const characters = Array.from(prompt), cuts = new Set([0, ...spans.flatMap(({ span }) => span ?? []), characters.length]);
   const places = [...cuts].sort((a, b) => a - b);
-  return places.slice(1).map((end, index) => {
-    const start = places[index];
-    const over = spans.filter(({ span }) => span && span[0] <= start && span[1] >= end);
-    return { text: characters.slice(start, end).join(""), over };
-  });
+  return places.slice(1).map((end, index) => ({
+    text: characters.slice(places[index], end).join(""), over: spans.filter(({ span }) => span?.[0] <= places[index] && span[1] >= end),
+  }));
 }
+
+export const button = (words, does, look) => html`<button type=button class=${look} onClick=${does}>${words}</button>`;
 
 export const stepOf = (step, tool) => html`<b class=step>${step}</b> <code>${tool}</code>`;
 
@@ -82,43 +80,43 @@ export const effectsOf = tool => tool?.effects && html`<span class=effects>⚠ c
 
 export const planned = (steps, tools = {}) => html`<ol class=plan>${steps.map(({ step, tool, input }) => html`<li>${stepOf(step, tool)} <span>${brief(input)}</span> ${effectsOf(tools[tool])}</li>`)}</ol>`;
 
-// Rows are whole, or lists of cells; `#` before a column's name is for numbers, `.` hides it.
+// Rows are lists of cells, the first with their key; `#` before a column's name is for numbers, `.` hides it.
 export function table(caption, head, rows, kind = "log") {
   const number = index => head[index]?.[0] === "#" && "number";
   return html`<div class=scroll><table class=${kind}><caption class=hidden>${caption}</caption>
     <thead><tr>${head.map((name, index) => html`<th scope=col class=${number(index)}>${name[0] === "." ? html`<span class=hidden>${name.slice(1)}</span>` : name.replace("#", "")}</th>`)}</tr></thead>
-    <tbody>${rows.map(row => Array.isArray(row) ? html`<tr>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>` : row)}</tbody></table></div>`;
+    <tbody>${rows.map(row => html`<tr key=${row[0]?.key}>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
 // A page of a list, and the way to others: cursors lead on only, so that those before are kept.
 export function usePages(path, of) {
   const [turned, turn] = useState({}), cursors = turned.path === path ? turned.cursors : [];
   const [page, wrong, ...more] = useRead(cursors[0] ? `${path}&cursor=${encodeURIComponent(cursors.at(-1))}` : path);
-  const button = (words, ...to) => html`<button onClick=${() => turn({ path, cursors: to })}>${words}</button>`;
+  const go = (words, ...to) => button(words, () => turn({ path, cursors: to }));
   const nav = words => html`<nav class=pages aria-label="Pages of ${of}">${page && html`<span class=quiet>${words}</span>`}
-    ${cursors[0] && button("Newer", ...cursors.slice(0, -1))}${page?.next_cursor && button("Older", ...cursors, page.next_cursor)}</nav>`;
+    ${cursors[0] && go("Newer", ...cursors.slice(0, -1))}${page?.next_cursor && go("Older", ...cursors, page.next_cursor)}</nav>`;
   return [page, wrong, nav, ...more];
 }
 
 // Until a time of the browser's clock; then `children` stand there.
 export function Countdown({ until, children }) {
-  const [left, count] = useState(until - Date.now());
+  const [, tick] = useState(), left = until - Date.now();
   useEffect(() => {
-    const timer = setInterval(() => count(until - Date.now()), 250);
+    const timer = setInterval(() => tick({}), 250);
     return () => clearInterval(timer);
-  }, [until]);
+  }, []);
   return left > 0 ? html`<span class=number role=timer>in ${Math.ceil(left / 1000)} s</span>` : children;
 }
 
 export const refusal = (problem, again = "now") => problem && problem.status !== 401 && html`<div class=wrong role=alert><p>${problem.message}</p>
-  ${problem.errors?.map(one => html`<p><code>${one.field}</code> ${one.message}</p>`)}
+  ${problem.errors?.[1] && problem.errors.map(({ field, message }) => html`<p><code>${field}</code> ${message}</p>`)}
   ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again}<//></p>`}</div>`;
 
 export const unread = wrong => refusal(wrong) ?? html`<p class=quiet>Reading …</p>`;
 
 // Sends its fields by their names, but for empty ones; what is clicked twice is sent once, and what was
 // wrong stands beside the button.
-export function Form({ send, button, look = "primary", hotkey, unfit, beside, children, ...more }) {
+export function Form({ send, words, look = "primary", hotkey, unfit, beside, children, ...more }) {
   const form = useRef(), sending = useRef();
   const [{ busy, problem }, tell] = useState({}), [fit, judge] = useState(true);
   const check = () => judge(form.current?.matches(":valid"));
@@ -132,7 +130,7 @@ export function Form({ send, button, look = "primary", hotkey, unfit, beside, ch
     sending.current = false;
   };
   return html`<form ref=${form} onInput=${check} onSubmit=${submit} ...${more}>${children}
-    <div class=row><button class=${look} data-key=${hotkey} disabled=${busy || unfit || !fit}>${button}</button>${beside}</div>
+    <div class=row><button class=${look} data-key=${hotkey} disabled=${busy || unfit || !fit}>${words}</button>${beside}</div>
     ${refusal(problem, html`<button>now</button>`)}</form>`;
 }
 
@@ -160,6 +158,8 @@ export function sends(event) {
 export const check = (on, turn, words) => html`<label class=check>
   <input type=checkbox checked=${on} onChange=${({ target }) => turn(target.checked)} /> ${words}</label>`;
 
+export const search = (words, value, put) => html`<input type=search aria-label=${words} placeholder=${words} data-key="/" value=${value} onInput=${typed(put)} />`;
+
 export const Select = ({ value, options, choose, ...more }) => html`<select value=${value} onChange=${choose && typed(choose)} ...${more}>
   ${options.map(([one, words = one]) => html`<option value=${one} selected=${one === value}>${words}</option>`)}</select>`;
 
@@ -173,7 +173,7 @@ function Value({ value, href }) {
   const [more, show] = useState({}), said = of => typeof of === "string" ? of : json(of);
   const big = value?.shortened === true, read = async () => show({ [href]: cut(said(await call(href)), MUCH) });
   return html`<pre class=value tabindex=0>${more[href] ?? (big ? `${value.start}…` : said(value))}</pre>
-    ${big && html`<div class="quiet row">${size(value.bytes)} in all. ${href && html`${!more[href] && html`<${Form} look=plain send=${read} button="Show ${size(Math.min(MUCH, value.bytes))}" />`}
+    ${big && html`<div class="quiet row">${size(value.bytes)} in all. ${href && html`${!more[href] && html`<${Form} look=plain send=${read} words="Show ${size(Math.min(MUCH, value.bytes))}" />`}
       <a href=${href} download>Download it whole</a>`}</div>`}`;
 }
 

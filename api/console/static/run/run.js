@@ -2,11 +2,10 @@
 import { call, clock, useRead } from "../api.js";
 import { counted, duration, facts, html, isSettled, money, pieces, refusal, stateOf, unread, useEffect, useMemo, useRef, useState } from "../words.js";
 import { Actions } from "./actions.js";
-import { detailOf } from "./detail.js";
 import { Graph } from "./graph.js";
 import { metadataOf, nowOf, outcomeOf, recordOf, Spoken, useFollowed } from "./outcome.js";
 import { Tabs } from "./tabs.js";
-import { Waterfall } from "./waterfall.js";
+import { detailOf, Waterfall } from "./waterfall.js";
 
 function useRun(id) {
   const known = useRef(null);
@@ -23,44 +22,34 @@ function useRun(id) {
     return known.current = { record, explained };
   }, id);
   // A settled run has no more events, unless somebody retries it.
-  const followed = useFollowed(run, run && !isSettled(run.record) && run.record, reload, change => change.run_id === id);
-  return { run, wrong, reload, ...followed };
+  return { run, wrong, reload, ...useFollowed(run, run && !isSettled(run.record) && run.record, reload, change => change.run_id === id) };
 }
 
-// A plan of hundreds of steps is not drawn anew because one of them was made.
-const useSentence = ({ prompt, plan: { steps }, error, execution_log }) => useMemo(() => html`<h1 class=sentence>${pieces(prompt, [...steps, ...error?.unparsed ?? []]).map(({ text, over }) => {
-  if (!over[0]) return text;
-  const { step, tool } = over.at(-1), made = execution_log.findLastIndex(entry => entry.step === step);
-  return step ? html`<button class=placed data-step=${step} data-to=${made < 0 ? null : `a${made}`} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`
-    : html`<span class=unplaced title="not understood">${text}</span>`;
-})}</h1>`, [prompt, !error, execution_log.length, steps.map(({ tool, span }) => `${tool} ${span}`).join()]);
+function Sentence({ record: { prompt, plan: { steps }, error, execution_log } }) {
+  // A plan of hundreds of steps is not drawn anew because one of them was made.
+  return useMemo(() => html`<h1 class=sentence>${pieces(prompt, [...steps, ...error?.unparsed ?? []]).map(({ text, over }) => {
+    if (!over[0]) return text;
+    const { step, tool } = over.at(-1), made = execution_log.findLastIndex(entry => entry.step === step);
+    return step ? html`<button class=placed data-step=${step} data-to=${made < 0 ? null : `a${made}`} title="step ${step}: ${tool}">${text}<sup class=step>${step}</sup></button>`
+      : html`<span class=unplaced title="not understood">${text}</span>`;
+  })}</h1>`, [prompt, !error, execution_log.length, steps.map(({ tool, span }) => `${tool} ${span}`).join()]);
+}
 
 function light({ currentTarget, target }) {
   const step = target.closest("[data-step]")?.dataset.step;
   for (const one of currentTarget.querySelectorAll("[data-step]")) one.classList.toggle("lit", one.dataset.step === step);
 }
 
-// About how long a queued run waits, in ms, by how many of all end in a second.
-function useWait(place) {
-  const [wait, tell] = useState(null);
-  useEffect(() => {
-    tell(null);
-    if (place) call("health").then(({ runs }) => runs.ends_per_s && tell(place / runs.ends_per_s * 1000), () => {});
-  }, [place]);
-  return wait;
-}
-
-function Facts({ record, explained }) {
-  const { planned_by: by, usage, progress, queue_position: place, execution_log, marks } = record;
-  const taken = marks.filter(({ what }) => what === "taken_up").length, wait = useWait(place);
+function Facts({ record: { planned_by: by, usage, progress, queue_position: place, execution_log }, explained: { total_ms, retries: { taken_up } }, settled }) {
+  const [health] = useRead(async () => place && call("health"), place), pace = health?.runs.ends_per_s;
   return html`<p class=facts>${facts(
-    isSettled(record) && duration(explained.total_ms),
+    settled && duration(total_ms),
     progress.of && `${progress.done} of ${counted(progress.of, "step")} done`,
     counted(execution_log.length, "attempt"),
     by && `planned by ${by.model ?? (by.source === "pattern" ? "the pattern planner" : "the caller")}`,
     usage.calls > 0 && `${counted(usage.calls, "call")} of models, ${usage.input_tokens + usage.output_tokens} tokens, ${money(usage.usd)}`,
-    taken > 0 && `taken up again ${taken === 1 ? "once" : `${taken} times`}`,
-    place && `place ${place} in the queue${wait ? `, about ${duration(wait)}` : ""}`)}</p>`;
+    taken_up > 0 && `taken up again ${taken_up === 1 ? "once" : `${taken_up} times`}`,
+    place && `place ${place} in the queue${pace ? `, about ${duration(place / pace * 1000)}` : ""}`)}</p>`;
 }
 
 function Gone() {
@@ -78,8 +67,8 @@ function first({ status, execution_log: log, planning_log, current }) {
 
 const link = run => html` <a href="#/runs/${run}">${run.slice(0, 8)}</a>`;
 
-function Shown({ id, query, run: { record, explained }, wrong, reload, progress, answer }) {
-  const [chosen, select] = useState(query.get("at")), sentence = useSentence(record);
+export default function Run({ id, query }) {
+  const [chosen, select] = useState(query.get("at")), { run, wrong, reload, progress, answer } = useRun(id), { record, explained } = run ?? {};
   // Words, bars and the names of rows lead to an attempt.
   const choose = ({ target }) => {
     const { at, to = at } = target.closest("[data-at], [data-to]")?.dataset ?? {};
@@ -87,30 +76,25 @@ function Shown({ id, query, run: { record, explained }, wrong, reload, progress,
     select(to);
     history.replaceState(null, "", `#/runs/${id}?at=${to}`);
   };
-  const { conversation, forked_from, forks, posted_by, thread_id, metadata, status, prompt } = record;
-  useEffect(() => { document.title = `${status}: ${prompt.slice(0, 60)} · Runwright`; }, [status]);
+  useEffect(() => { if (run) document.title = `${record.status}: ${record.prompt.slice(0, 60)} · Runwright`; }, [record?.status]);
+  if (!run) {
+    return !wrong || wrong.status === 401 ? unread(wrong) : html`<section class=card><h1>${wrong.title}</h1>${refusal(wrong)}
+      ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
+  }
+  const { conversation, forked_from, forks, posted_by, thread_id, metadata, status } = record;
   const at = chosen && (chosen !== "c" || record.current) ? chosen : first(record);
   return html`<article class=run onClick=${choose} onMouseOver=${light} onMouseLeave=${light} onFocusIn=${light}>
     <p class=crumb><a href="#/">‹ Runs</a> <code class=quiet>${id}</code>${metadataOf(metadata)}
       ${posted_by && ` ${forked_from ? "forked" : "posted"} by ${posted_by},`}
       ${thread_id && html` of <a href="#/threads/${thread_id}">its thread</a>${conversation && `, with ${counted(conversation.turns.length, "earlier run")} in mind`}`}
       ${forked_from && html` forked from${link(forked_from.run_id)}`}${forks[0] && html` forks:${forks.map(link)}`}</p>
-    ${sentence}
-    <div class=state>${stateOf(status)}<${Facts} record=${record} explained=${explained} /></div>
+    <${Sentence} record=${record} />
+    <div class=state>${stateOf(status)}<${Facts} record=${record} explained=${explained} settled=${isSettled(record)} /></div>
     ${outcomeOf(record, explained.causes)}${nowOf(record, answer, progress)}
     <${Spoken} of=${record} progress=${progress} />${wrong?.status > 0 && refusal(wrong)}
     <${Actions} record=${record} reload=${reload} />
     <${Graph} record=${record} />
     <div class=beside><${Waterfall} record=${record} explained=${explained} chosen=${at} />${at && detailOf(at, record, explained)}</div>
     <ul class=sentences-told>${explained.sentences.map(sentence => html`<li>${sentence}</li>`)}</ul>
-    <${Tabs} record=${record} />
-  </article>`;
-}
-
-export default function Run({ id, query }) {
-  const told = useRun(id), { run, wrong } = told;
-  if (run) return html`<${Shown} id=${id} query=${query} ...${told} />`;
-  if (!wrong || wrong.status === 401) return unread(wrong);
-  return html`<section class=card><h1>${wrong.title}</h1><p class=wrong role=alert>${wrong.message}</p>
-    ${wrong.status === 404 && html`<${Gone} />`}<p><a href="#/">All runs</a></p></section>`;
+    <${Tabs} record=${record} /></article>`;
 }

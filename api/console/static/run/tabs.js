@@ -1,7 +1,7 @@
 // The rest of a record, as far as one wants to look.
-import { call, post, useRead } from "../api.js";
-import { brief, clockTime, counted, duration, Form, hotkey, html, json, planned, refusal, stateOf, stepOf, table, typed, unread, useState, valueOf } from "../words.js";
-import { drafted, editor, faults, planOf, useTools } from "./plan.js";
+import { call, useRead } from "../api.js";
+import { brief, button, clockTime, counted, duration, Form, hotkey, html, json, planned, stateOf, stepOf, table, typed, unread, useState, valueOf } from "../words.js";
+import { Fork, useTools } from "./actions.js";
 
 const none = words => html`<p class=quiet>${words}</p>`;
 
@@ -28,36 +28,18 @@ function Log({ record }) {
   return table("Attempts, and what came from outside", ["#Time", "What", "How", "#Took"], entries.map(([at, what, how, took]) => [clockTime(at, true), what, how, took]));
 }
 
-function Fork({ record, from }) {
-  const tools = useTools(), [prompt, write] = useState(record.prompt), [draft, edit] = useState(null);
-  const edited = prompt !== record.prompt, wrong = draft ? faults(draft, tools, true) : [];
-  const fork = async () => {
-    const state = { prompt: edited ? prompt : undefined, plan: draft ? { steps: planOf(draft, 1) } : undefined };
-    const made = await post(`runs/${record.run_id}/fork`, { checkpoint_id: from.checkpoint_id, state: edited || draft ? state : undefined });
-    location.hash = `#/runs/${made.run_id}`;
-  };
-  const will = draft ? "Steps that were done by then and are the same are not executed again; all others of your plan are."
-    : edited ? "With other words it is planned anew, and all of that plan is executed."
-      : from.cursor ? `${counted(from.cursor, "step")} done by then ${from.cursor === 1 ? "is" : "are"} not executed again.` : "Nothing was done by then: all of it is executed.";
-  return html`<${Form} class=form send=${fork} unfit=${wrong[0]} button=Fork><label>The task <textarea rows=2 value=${prompt} onInput=${typed(write)}></textarea></label>
-    ${draft ? editor(draft, edit, tools, 1, wrong)
-      : record.plan.steps[0] && html`<button type=button onClick=${() => edit(drafted(record.plan.steps))}>Edit its plan</button>`}
-    <p>A new run begins as this one was at ${clockTime(from.time, true)}; this one stays as it is. ${will}</p><//>`;
-}
-
 const usePart = ({ run_id, last_event_id }, path) => useRead(`runs/${run_id}/${path}`, last_event_id);
 
 function States({ record }) {
   const [from, choose] = useState(null), [before, older] = useState("");
   const [page, wrong] = usePart(record, `history?limit=50${before && `&before=${before}`}`);
   if (!page) return unread(wrong);
-  const fork = one => choose(from === one.checkpoint_id ? null : one.checkpoint_id);
   return html`${none("What is on disk after each node. A fork begins a new run from one of these.")}
-    ${table("Checkpoints, the newest first", ["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"], page.checkpoints.flatMap(one => [
-      [clockTime(one.time, true), one.node ?? "outside", one.status && stateOf(one.status), one.cursor, one.changed.join(", "), one.next.join(", ") || "–",
-        one.status && html`<button onClick=${() => fork(one)} aria-expanded=${from === one.checkpoint_id}>Fork …</button>`],
-      from === one.checkpoint_id && html`<tr><td colspan=7><${Fork} record=${record} from=${one} /></td></tr>`]))}
-    ${page.before && html`<button onClick=${() => older(page.before)}>Older</button>`}`;
+    ${from && html`<${Fork} key=${from.checkpoint_id} record=${record} from=${from} />`}
+    ${table("Checkpoints, the newest first", ["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"], page.checkpoints.map(one => [
+      clockTime(one.time, true), one.node ?? "outside", one.status && stateOf(one.status), one.cursor, one.changed.join(", "), one.next.join(", ") || "–",
+      one.status && button("Fork …", () => choose(one))]))}
+    ${page.before && button("Older", () => older(page.before))}`;
 }
 
 const MANY = 200;
@@ -67,15 +49,17 @@ function Events({ record }) {
   if (!page) return unread(wrong);
   return html`${table("Events, in order", ["#No.", "#Time", "Event", "Step", "Node"], page.events.map(({ id, time, type, step, attempt, node }) => [
       id, clockTime(time, true), type, step && `${step}${attempt ? `.${attempt}` : ""}`, node]))}
-    ${after > 0 && html`<button onClick=${() => go(after - MANY)}>Earlier</button>`}
-    ${page.last_event_id > after + MANY && html`<button onClick=${() => go(after + MANY)}>Later</button>`}`;
+    ${after > 0 && button("Earlier", () => go(after - MANY))}
+    ${page.last_event_id > after + MANY && button("Later", () => go(after + MANY))}`;
 }
 
 function Compare({ record }) {
-  const [other, choose] = useState("");
-  const [told, wrong] = useRead(async () => other && { other, ...await call(`runs/${record.run_id}/diff/${encodeURIComponent(other)}`) }, other);
-  const { same, differences = [] } = told?.other === other ? told : {};
-  return html`<label>Another run <input placeholder="its id" onChange=${typed(choose)} /></label>${refusal(wrong)}${same && " Nothing differs."}
+  const [{ same, differences = [] }, show] = useState({});
+  const compare = async ({ other }) => {
+    show({});
+    show(await call(`runs/${record.run_id}/diff/${encodeURIComponent(other)}`));
+  };
+  return html`<${Form} class=row send=${compare} words=Compare><label>Another run <input name=other placeholder="its id" required /></label><//>${same && "Nothing differs."}
     ${differences[0] && table("What differs", ["What", "Where", "Place", "This run", "The other"],
       differences.map(({ what, where, path, first, second }) => [what, where, path, brief([first]), brief([second])]))}`;
 }

@@ -1,6 +1,6 @@
 // The runs, and a new one, whose plan appears while one types.
 import { call, followChanges, post, useRested } from "../api.js";
-import { check, counted, duration, Form, hotkey, html, isSettled, listed, Opens, pieces, planned, refusal, sends, stateOf, STATUSES, table, timeOf, typed, useEffect, usePages, useState, walk } from "../words.js";
+import { button, check, counted, duration, Form, hotkey, html, isSettled, listed, Opens, pieces, planned, refusal, search, sends, stateOf, STATUSES, table, timeOf, typed, useEffect, usePages, useState, walk } from "../words.js";
 
 const SENTENCES = [
   "Add a todo to buy milk, then show me all my tasks",
@@ -24,7 +24,7 @@ function Compose({ first, given }) {
   };
   const unplaced = plan?.error?.unparsed ?? [], steps = plan?.steps ?? [];
   const marked = pieces(prompt, [...unplaced.map(({ span }) => ({ span, kind: "unplaced" })), ...steps]);
-  return html`<section class="compose card" aria-label="A new run"><${Form} id=new send=${start} button=Run
+  return html`<section class="compose card" aria-label="A new run"><${Form} id=new send=${start} words=Run
       beside=${html`<label class=check><input type=checkbox name=mode value=plan /> show me the plan first</label>
         <span class="quiet keyhint">Enter runs it, Shift+Enter is a new line</span>`}>
       <label for=prompt>What should be done?</label>
@@ -65,8 +65,7 @@ function filters(query, counts) {
     <div class=chips role=group aria-label=Status>${chip("", "", total)}${Object.entries(STATUSES).map(([status, glyph]) => chip(status, glyph, counts?.[status]))}</div>
     ${only("min_retries", "1", "with retries")}${only("taken_up", "true", "resumed")}
     ${tool && html`<a class=chip href=${hashOf(query, "tool")} aria-label="Drop the filter: the tool ${tool}">${tool} ✕</a>`}
-    <search><input type=search aria-label="Search the prompts" placeholder="Search the prompts" data-key="/" value=${query.get("text") ?? ""}
-      onInput=${typed(text => location.replace(hashOf(query, "text", /[\p{L}\p{N}]/u.test(text) && text)))} /></search></div>`;
+    <search>${search("Search the prompts", query.get("text") ?? "", text => location.replace(hashOf(query, "text", /[\p{L}\p{N}]/u.test(text) && text)))}</search></div>`;
 }
 
 const FILTERS = { status: "the status", text: "the words", tool: "the tool", min_retries: "retried", taken_up: "resumed after a restart" };
@@ -105,24 +104,23 @@ function Several({ runs, chosen, choose, reload }) {
     <b>${counted(all.length, "run")} selected</b>
     ${TOGETHER.map(([words, send, may, said]) => {
       const due = all.filter(may), name = words.toLowerCase();
-      return html`<${Opens} words="${words} ${due.length}" disabled=${!due.length}><${Form} class=row send=${() => carryOut(name, send, due)} button="Yes, ${name} them">${said}<//><//>`;
+      return html`<${Opens} words="${words} ${due.length}" disabled=${!due.length}><${Form} class=row send=${() => carryOut(name, send, due)} words="Yes, ${name} them">${said}<//><//>`;
     })}
-    ${all.length < runs.length && html`<button class=plain onClick=${() => select(runs)}>Select all ${runs.length}</button>`}
-    <button class=plain onClick=${() => select([])}>Select none</button></div>`;
+    ${all.length < runs.length && button(`Select all ${runs.length}`, () => select(runs), "plain")}
+    ${button("Select none", () => select([]), "plain")}</div>`;
 }
 
-function rowOf({ run_id, prompt, status, tools, retries, taken_up, progress, duration_ms, created_at }, chosen, choose) {
-  const href = `#/runs/${run_id}`, open = ({ target }) => { if (!target.closest("a, input")) location.hash = href; };
-  const pick = () => choose(before => { const after = new Set(before); after.delete(run_id) || after.add(run_id); return after; });
-  return html`<tr key=${run_id} onClick=${open}>
-    <td class=pick><input type=checkbox aria-label="Select: ${prompt.slice(0, 60)}" checked=${chosen.has(run_id)} onChange=${pick} /></td>
-    <td class=what><a href=${href}>${prompt}</a></td>
-    <td>${stateOf(status)}</td>
-    <td class="quiet tools">${tools.join(", ")}</td>
-    <td class=number>${retries > 0 && html`<span title="attempts after the first">↻${retries}</span>`}${" "}${taken_up > 0 && html`<span title="taken up again after its server had ended">⚡${taken_up}</span>`}</td>
-    <td class=number>${progress && !isSettled({ status }) ? `${progress.done}/${progress.of ?? "?"}` : duration(duration_ms)}</td>
-    <td class="number quiet">${timeOf(created_at)}</td></tr>`;
-}
+const cells = ({ run_id, prompt, status, tools, retries, taken_up, progress, duration_ms, created_at }, chosen, choose) => [
+  html`<input key=${run_id} type=checkbox aria-label="Select: ${prompt.slice(0, 60)}" checked=${chosen.has(run_id)}
+    onChange=${() => choose(before => { const after = new Set(before); after.delete(run_id) || after.add(run_id); return after; })} />`,
+  html`<span class=what><a href="#/runs/${run_id}">${prompt}</a></span>`,
+  stateOf(status), html`<span class=quiet>${tools.join(", ")}</span>`,
+  html`${retries > 0 && html`<span title="attempts after the first">↻${retries}</span>`}${" "}${taken_up > 0 && html`<span title="taken up again after its server had ended">⚡${taken_up}</span>`}`,
+  progress && !isSettled({ status }) ? `${progress.done}/${progress.of ?? "?"}` : duration(duration_ms), timeOf(created_at),
+];
+
+// All of a row leads to its run.
+const open = ({ target }) => !target.closest("a, input") && target.closest("tbody tr")?.querySelector("a").click();
 
 export default function Runs({ query }) {
   const filter = changed(query), asked = [...filter.keys()];
@@ -136,7 +134,7 @@ export default function Runs({ query }) {
     ${filters(query, counts)}${refusal(wrong)}
     <${Several} runs=${runs} chosen=${chosen} choose=${choose} reload=${reload} />
     ${empty && asked[0] && html`<${Nothing} query=${query} asked=${asked} />`}
-    ${runs[0] && table("Runs, the newest first", [".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"], runs.map(run => rowOf(run, chosen, choose)), "runs")}
+    ${runs[0] && html`<div onClick=${open}>${table("Runs, the newest first", [".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"], runs.map(run => cells(run, chosen, choose)), "runs")}</div>`}
     ${nav(page && `${total_is_lower_bound ? "at least " : ""}${counted(total, "run")}`)}
     ${hotkey("j", step(1), "Next row")}${hotkey("k", step(-1), "Previous row")}`;
 }

@@ -1,6 +1,6 @@
 // How the server does: its storage, queue, models, MCP servers and the caller's budget.
 import { call, useRead } from "../api.js";
-import { check, html, moment, money, size, stateOf, table, unread, useEffect, useState } from "../words.js";
+import { button, check, html, moment, money, size, stateOf, table, unread, useEffect, useState } from "../words.js";
 
 // Nothing pushes these: they are read so often, in ms.
 const EVERY = 5000;
@@ -34,7 +34,7 @@ function Doctor() {
   const [told, wrong, read] = useRead("doctor"), [all, turn] = useState(false);
   if (!told) return unread(wrong);
   return [
-    card("Doctor", html`<p>${good(told.ok, told.ok ? "nothing fails" : "something fails")} <button class=plain onClick=${read}>Look again</button></p>`,
+    card("Doctor", html`<p>${good(told.ok, told.ok ? "nothing fails" : "something fails")} ${button("Look again", read, "plain")}</p>`,
       table("What was found", ["Check", "How", "What that says"], told.checks.map(({ check, status, message }) => [check, stateOf(MARKS[status], status), message])),
       html`<p class=quiet><code>runwright doctor</code> opens everything anew, and asks models with <code>--call-models</code>.</p>`),
     card("Settings", check(all, turn, "those with their defaults, too"),

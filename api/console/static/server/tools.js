@@ -1,6 +1,6 @@
 // The tools that plans may use, and a form to try those that change nothing.
 import { call, post, useRead } from "../api.js";
-import { counted, effectsOf, facts, Form, html, Opens, refusal, Select, stateOf, table, typed, useState, valueOf } from "../words.js";
+import { button, counted, effectsOf, facts, Form, html, Opens, refusal, search, Select, stateOf, table, useState, valueOf } from "../words.js";
 import { outcomeOf, recordOf } from "../run/outcome.js";
 
 const typeOf = schema => (schema.enum?.map(one => JSON.stringify(one)) ?? (schema.anyOf ?? schema.oneOf)?.map(typeOf))?.join(" | ") ?? schema.type ?? (schema.$ref ?? "any").split("/").at(-1);
@@ -29,7 +29,7 @@ function Try({ tool: { name: tool, input_schema: { properties = {}, required = [
     return html`<label><span>${optional(name, required)}</span>
       ${schema.enum ? html`<${Select} ...${common} options=${["", ...schema.enum].map(one => [String(one)])} />` : html`<input ...${common} placeholder=${typeOf(schema)} />`}</label>`;
   };
-  return html`<${Form} class="form try" send=${send} aria-label="Try ${tool}" button="Try it"
+  return html`<${Form} class="form try" send=${send} aria-label="Try ${tool}" words="Try it"
       beside=${html`<span class=quiet>It is recorded as a run of one step, and changes nothing.</span>`}>${Object.entries(properties).map(field)}<//>
     ${record && html`<div role=status><p>${stateOf(record.status)} <a href="#/runs/${record.run_id}">the run</a></p>${outcomeOf(record)}
       ${record.result && valueOf(record.result.output, `runs/${record.run_id}/log/1/output`)}</div>`}`;
@@ -60,8 +60,8 @@ export default function Tools() {
   const found = all.filter(tool => KINDS[kind](tool) && `${tool.name} ${tool.description}`.toLowerCase().includes(wanted.toLowerCase()));
   return html`<div class=title><h1>Tools</h1>
       <div class=chips role=group aria-label=Kind>${Object.keys(KINDS).map(name => html`<button class=chip aria-pressed=${kind === name} onClick=${() => choose(name)}>${name} <b>${all.filter(KINDS[name]).length}</b></button>`)}</div>
-      <input type=search aria-label="Search the tools" placeholder="Search the tools" data-key="/" value=${wanted} onInput=${typed(seek)} /></div>
+      ${search("Search the tools", wanted, seek)}</div>
     ${refusal(wrong)}
-    ${told && !found[0] && html`<p class=card>No tool matches.${kind !== "all" && html` <button class=plain onClick=${() => choose("all")}>Show all ${all.length}</button>`}</p>`}
+    ${told && !found[0] && html`<p class=card>No tool matches. ${kind !== "all" && button(`Show all ${all.length}`, () => choose("all"), "plain")}</p>`}
     ${found.map(cardOf)}`;
 }

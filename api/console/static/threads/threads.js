@@ -1,6 +1,6 @@
 // The threads, and each as a conversation.
 import { call, followChanges, post, useRead } from "../api.js";
-import { counted, Form, html, isSettled, Opens, refusal, sends, stateOf, table, timeOf, unread, useEffect, usePages, useRef, useState } from "../words.js";
+import { button, counted, Form, html, isSettled, Opens, refusal, sends, stateOf, table, timeOf, unread, useEffect, usePages, useRef, useState } from "../words.js";
 import { metadataOf, nowOf, outcomeOf, recordOf, SILENT, Spoken, useFollowed } from "../run/outcome.js";
 
 async function begin(fields) {
@@ -13,7 +13,7 @@ function List() {
   useEffect(() => followChanges(reload), []);
   const threads = page?.threads ?? [];
   return html`<div class=title><h1>Threads</h1><span class=quiet>Runs that go on one after the other, each with what went before in mind.</span></div>
-    <${Form} class="card begin" aria-label="A new thread" send=${begin} button=Begin>
+    <${Form} class="card begin" aria-label="A new thread" send=${begin} words=Begin>
       <label>First words <input name=prompt data-key=n required /></label>
       <label>Name <input name=thread_name maxlength=100 placeholder="optional; goes on with yours of that name" /></label><//>${refusal(wrong)}
     ${threads[0] ? table("Threads, those with the newest runs first", ["Thread", "#Runs", "Last", "#Asked"], threads.map(({ thread_id, name, runs, last_run }) => [
@@ -72,16 +72,16 @@ function Thread({ id }) {
   return html`<article class=thread>
     <p class=crumb><a href="#/threads">‹ Threads</a> <code class=quiet>${id}</code>${metadataOf(metadata)}</p>
     <div class=title><h1>${name ?? "A thread without a name"}</h1>
-      <${Opens} key=${name} words="Name it" class=plain><${Form} class=row send=${keep} button=Keep>
+      <${Opens} key=${name} words="Name it" class=plain><${Form} class=row send=${keep} words=Keep>
         <input name=name aria-label="Name of the thread" autofocus maxlength=100 defaultValue=${name} /><//><//><span class=quiet>${all}</span>
       <a href="threads/${id}/export" download="${id}.json">Export</a>
-      <${Opens} words="Delete …" class=plain><${Form} class=row send=${remove} look=danger button="Yes, delete it">
+      <${Opens} words="Delete …" class=plain><${Form} class=row send=${remove} look=danger words="Yes, delete it">
         Its ${all} and all that is kept of them are removed for good; what they did stays. Nothing is while one goes on.<//><//></div>
     ${refusal(wrong)}
-    ${runs > turns.length && html`<button onClick=${() => widen(most + PAGE)}>Earlier ones</button>`}
+    ${runs > turns.length && button("Earlier ones", () => widen(most + PAGE))}
     <ol class=turns aria-label=Conversation>${turns.map(turn => turnOf(turn, turn === active ? answer : SILENT))}</ol>
     <${Spoken} of=${turns.at(-1) ?? {}} />
-    <${Form} class="talk card" send=${send} button=Send><label class=hidden for=talk>Go on</label>
+    <${Form} class="talk card" send=${send} words=Send><label class=hidden for=talk>Go on</label>
       <textarea id=talk name=prompt required rows=2 data-key=n placeholder="Go on; it knows what went before" onKeyDown=${sends}></textarea><//><div ref=${end}></div></article>`;
 }
 
