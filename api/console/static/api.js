@@ -21,12 +21,16 @@ export async function call(path, { method = "GET", body, signal } = {}) {
   const isJson = answer.headers.get("content-type")?.includes("json");
   const told = isJson ? await answer.json().catch(() => null) : await answer.text();
   if (answer.ok) return told;
-  const problem = problemOf(answer.status, told, Number(answer.headers.get("retry-after")));
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: Object.assign(problem, { asked }) }));
-  throw problem;
+  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: asked }));
+  throw problemOf(answer.status, told, Number(answer.headers.get("retry-after")));
 }
 
 export const post = (path, body, options) => call(path, { method: "POST", body, ...options });
+
+export function every(ms, does) {
+  const timer = setInterval(does, ms);
+  return () => clearInterval(timer);
+}
 
 // What changes only with the server is asked for once.
 const kept = {};
@@ -53,11 +57,13 @@ export function useRead(from, ...after) {
 }
 
 // What `ask` gives about a text, once its typing has rested for so long, in ms.
-export function useRested(text, rest, ask) {
+const REST = 150;
+
+export function useRested(text, ask) {
   const [[about, told], tell] = useState([]);
   useEffect(() => {
     const aborted = new AbortController();
-    const timer = setTimeout(() => text && ask(aborted.signal).then(found => tell([text, found]), () => {}), rest);
+    const timer = setTimeout(() => text && ask(aborted.signal).then(found => tell([text, found]), () => {}), REST);
     return () => { clearTimeout(timer); aborted.abort(); };
   }, [text]);
   return about === text ? told : undefined;
@@ -66,7 +72,7 @@ export function useRested(text, rest, ask) {
 // Whether what is shown is live, or "paused" by who watches, or "lost", and until when it was.
 export const live = {
   state: "off",
-  until: 0,
+  until: Date.now(),
   watchers: new Set(),
   watch(told) {
     this.watchers.add(told);
@@ -74,12 +80,12 @@ export const live = {
   },
   pause() {
     if (this.state === "off") return;
+    this.until = clock.now();
     this.tell(this.state === "paused" ? "lost" : "paused");
     document.dispatchEvent(new Event("visibilitychange"));
   },
   tell(state) {
     if (state === this.state) return;
-    if (state === "paused" || (state === "lost" && this.state === "off")) this.until = clock.now();
     this.state = document.documentElement.dataset.live = state;
     for (const told of this.watchers) told(state);
   },
@@ -125,14 +131,14 @@ export function follow(path, types, onEvent, last = 0) {
   };
   // A browser has few connections to a server: what nobody sees needs none.
   const unwatched = () => document.hidden || live.state === "paused";
-  const watch = setInterval(() => {
+  const unwatch = every(1000, () => {
     if (unwatched() || Date.now() - heard < SILENCE) return;
     live.tell("lost");
     open();
-  }, 1000);
+  });
   const shown = () => unwatched() ? close() : open();
   const stop = () => {
-    clearInterval(watch);
+    unwatch();
     document.removeEventListener("visibilitychange", shown);
     close();
     live.tell("off");

@@ -1,7 +1,6 @@
 // The frame of the page: where one is, whether it is live, and the key where one is wanted.
 import { render } from "./vendor/preact.mjs";
-import { call, live, post } from "./api.js";
-import { button, clockTime, Form, hotkey, html, useEffect, useState } from "./words.js";
+import { button, call, Form, hotkey, html, live, moment, post, useEffect, useState } from "./words.js";
 
 const PAGES = {
   runs: () => import("./runs/runs.js"),
@@ -28,8 +27,8 @@ function Live() {
   const [state, tell] = useState(live.state);
   useEffect(() => live.watch(tell), []);
   const [glyph, said] = LIVE[state] ?? [], still = state === "paused";
-  return html`<span class="live l-${state}" role=status aria-live=polite>${said && html`<span aria-hidden=true>${glyph}</span> ${said}`}
-      ${state !== "live" && said && ` ${clockTime(live.until)}`}</span>
+  return html`<span class="live l-${state}" role=status>${said && html`<span aria-hidden=true>${glyph}</span> ${said}`}
+      ${state !== "live" && said && ` ${moment(live.until)}`}</span>
     ${said && html`<button class=plain data-key=l aria-pressed=${still} title="Stand still, or go on (l)" onClick=${() => live.pause()}>${still ? "Go on" : "Pause"}</button>`}`;
 }
 
@@ -42,13 +41,13 @@ function Theme() {
     onClick=${() => show(THEMES[(THEMES.indexOf(theme) + 1) % 3])}>◑</button>`;
 }
 
-function Login({ problem, done }) {
+function Login({ done }) {
   const enter = fields => post("session", fields).then(done, error => {
     throw error.status === 401 ? { message: "That is none of this server's keys." } : error;
   });
   return html`<${Form} class="login card" send=${enter} words=Enter>
     <h1>A key, please</h1>
-    <p>This server has keys: each sees its owner's runs. ${problem.status !== 401 && problem.message}</p>
+    <p>This server has keys: each sees its owner's runs.</p>
     <label>Key<input name=key type=password autocomplete=current-password autofocus required /></label>
     <p class=quiet>The browser keeps a session that no script can read, until it is closed.</p><//>`;
 }
@@ -57,9 +56,9 @@ function Login({ problem, done }) {
 function Keys() {
   const [found, tell] = useState([]);
   const look = () => tell([...document.querySelectorAll("[data-key]")].map(({ dataset, labels, title, ariaLabel, textContent }) => [dataset.key, labels?.[0]?.textContent || title || ariaLabel || textContent]));
-  return html`<button class=plain data-key="?" title="Keys (?)" aria-label=Keys popovertarget=keys>?</button>
+  return html`<button class=plain data-key="?" aria-label=Keys popovertarget=keys>?</button>
     <section id=keys popover class="card keys" onBeforeToggle=${look}><h2>Keys</h2>
-      <dl>${[...found, ["↑ ↓ ← →", "In the waterfall"]].map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl><button popovertarget=keys>Close</button></section>`;
+      <dl>${[...found, ["↑ ↓ ← →", "In the waterfall"]].map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl></section>`;
 }
 
 addEventListener("keydown", event => {
@@ -82,15 +81,15 @@ let entered = 0;
 
 function App() {
   const [place, go] = useState(here()), [loaded, load] = useState({}), { name, id, query } = place, Page = loaded[name];
-  const [wanted, want] = useState(null), [session, know] = useState({});
+  const [wanted, want] = useState(false), [session, know] = useState({});
   const ask = () => call("session").then(told => {
     know(({ version }) => ({ ...told, newer: version && version !== told.version }));
-    if (told.keys && !told.owner) want({});
+    if (told.keys && !told.owner) want(true);
   }).catch(() => {});
   useEffect(() => {
     addEventListener("hashchange", () => go(here()));
     // What was asked before the key was given may be refused after it.
-    document.addEventListener("key-wanted", ({ detail }) => { if (detail.asked > entered) want(detail); });
+    document.addEventListener("key-wanted", ({ detail }) => { if (detail > entered) want(true); });
     ask();
     let before;
     live.watch(state => {
@@ -104,17 +103,13 @@ function App() {
     document.title = name === "runs" ? "Runwright" : `${name} · Runwright`;
   }, [name]);
   const leave = () => call("session", { method: "DELETE" }).then(reload);
-  const toMain = event => {
-    event.preventDefault();
-    document.getElementById("main").focus();
-  };
   const done = () => {
     entered = performance.now();
-    want(null);
+    want(false);
     ask();
   };
   return html`
-    <a class=skip href="#main" onClick=${toMain}>Skip to the content</a>
+    <a class=skip href="#main" onClick=${event => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
     <header class=top>
       <a class=brand href="#/">Runwright</a>
       <nav aria-label=Pages>${Object.entries(TABS).map(([tab, path]) => html`<a href="#/${path}" aria-current=${name === (path || "runs") ? "page" : null}>${tab}</a>`)}
@@ -125,7 +120,7 @@ function App() {
     </header>
     <main id=main tabindex=-1>
       ${session.newer && html`<p class=card role=alert>The server is of another version now. ${button("Reload the page", reload)}</p>`}
-      ${wanted ? html`<${Login} problem=${wanted} done=${done} />`
+      ${wanted ? html`<${Login} done=${done} />`
         : Page ? html`<${Page} key=${id || name} id=${id} query=${query} />`
           : !PAGES[name] && html`<p>There is no such page. <a href="#/">Runs</a></p>`}
       ${name !== "runs" && [hotkey("n", goTo("#/?prompt="), "A new run"), hotkey("Escape", goTo("#/"), "Back")]}

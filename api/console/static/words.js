@@ -1,10 +1,11 @@
 // How things are said, and what pages are made of.
 import { h } from "./vendor/preact.mjs";
-import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
+import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 import htm from "./vendor/htm.mjs";
-import { call, useRead } from "./api.js";
+import { call, every, followChanges, useRead } from "./api.js";
 
-export { useEffect, useMemo, useRef, useState };
+export { useEffect, useRef, useState };
+export * from "./api.js";
 
 // Whatever a user, a tool or a model has written becomes text, never markup.
 export const html = htm.bind(h);
@@ -12,7 +13,7 @@ export const html = htm.bind(h);
 // A shape beside each word, so that no status is told by its colour alone.
 export const STATUSES = { pending: "◌", running: "◐", waiting: "◆", completed: "✓", failed: "✕", cancelled: "⊘" };
 
-const GLYPHS = { ...STATUSES, ok: "✓", error: "✕", timeout: "✕", in_doubt: "?", planned: "✓", finished: "✓" };
+const GLYPHS = { ...STATUSES, ok: "✓", error: "✕", timeout: "✕", in_doubt: "?", planned: "✓", finished: "✓", warning: "?", fails: "✕" };
 
 export const SAID = { ok: "succeeded", error: "failed", timeout: "timed out", in_doubt: "in doubt" };
 
@@ -30,19 +31,19 @@ export function duration(ms) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-export function clockTime(time, exact) {
-  if (!time) return "–";
+export function clockTime(time) {
   const at = new Date(time);
-  return at.toTimeString().slice(0, 8) + (exact ? at.toISOString().slice(19, 23) : "");
+  return at.toTimeString().slice(0, 8) + at.toISOString().slice(19, 23);
 }
 
 export function moment(time) {
+  if (!time) return "–";
   const at = new Date(time), clock = clockTime(time);
-  if (!time || at.toDateString() === new Date().toDateString()) return clock;
+  if (at.toDateString() === new Date().toDateString()) return clock.slice(0, 8);
   return `${at.toLocaleDateString("en", { month: "short", day: "numeric" })} ${clock.slice(0, 5)}`;
 }
 
-export const timeOf = (time, exact) => html`<time datetime=${time} title=${time}>${exact ? clockTime(time, true) : moment(time)}</time>`;
+export const timeOf = (time, said = moment) => html`<time datetime=${time} title=${time}>${said(time)}</time>`;
 
 export const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
@@ -72,7 +73,7 @@ export function pieces(prompt, spans) {
   }));
 }
 
-export const button = (words, does, look) => html`<button type=button class=${look} onClick=${does}>${words}</button>`;
+export const button = (words, does, look, more) => html`<button type=button class=${look} onClick=${does} ...${more}>${words}</button>`;
 
 export const stepOf = (step, tool) => html`<b class=step>${step}</b> <code>${tool}</code>`;
 
@@ -88,23 +89,20 @@ export function table(caption, head, rows, kind = "log") {
     <tbody>${rows.map(row => html`<tr key=${row[0]?.key}>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
-// A page of a list, and the way to others: cursors lead on only, so that those before are kept.
+// A page of a list of runs or threads, and the way to others: cursors lead on only, so that those before are kept.
 export function usePages(path, of) {
   const [turned, turn] = useState({}), cursors = turned.path === path ? turned.cursors : [];
-  const [page, wrong, ...more] = useRead(cursors[0] ? `${path}&cursor=${encodeURIComponent(cursors.at(-1))}` : path);
+  const [page, wrong, reload] = useRead(cursors[0] ? `${path}&cursor=${encodeURIComponent(cursors.at(-1))}` : path);
   const go = (words, ...to) => button(words, () => turn({ path, cursors: to }));
   const nav = words => html`<nav class=pages aria-label="Pages of ${of}">${page && html`<span class=quiet>${words}</span>`}
     ${cursors[0] && go("Newer", ...cursors.slice(0, -1))}${page?.next_cursor && go("Older", ...cursors, page.next_cursor)}</nav>`;
-  return [page, wrong, nav, ...more];
+  useEffect(() => followChanges(reload), []);
+  return [page, wrong, nav, reload];
 }
 
-// Until a time of the browser's clock; then `children` stand there.
 export function Countdown({ until, children }) {
   const [, tick] = useState(), left = until - Date.now();
-  useEffect(() => {
-    const timer = setInterval(() => tick({}), 250);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => every(250, () => tick({})), []);
   return left > 0 ? html`<span class=number role=timer>in ${Math.ceil(left / 1000)} s</span>` : children;
 }
 
@@ -136,12 +134,11 @@ export function Form({ send, words, look = "primary", hotkey, unfit, beside, chi
 
 export function Opens({ words, children, ...more }) {
   const [open, turn] = useState(false);
-  return html`<button type=button aria-expanded=${open} onClick=${() => turn(!open)} ...${more}>${words}</button>${open && children}`;
+  return [button(words, () => turn(!open), "", { "aria-expanded": open, ...more }), open && children];
 }
 
-export const hotkey = (key, does, words) => html`<button class=hidden tabindex=-1 data-key=${key} onClick=${does}>${words}</button>`;
+export const hotkey = (key, does, words) => button(words, does, "hidden", { tabindex: -1, "data-key": key });
 
-// The focus goes so many rows on.
 export function walk(selector, by) {
   const all = [...document.querySelectorAll(selector)];
   const at = all.findIndex(one => one.closest("[role=row], tr").contains(document.activeElement)) + by;
@@ -161,13 +158,12 @@ export const check = (on, turn, words) => html`<label class=check>
 export const search = (words, value, put) => html`<input type=search aria-label=${words} placeholder=${words} data-key="/" value=${value} onInput=${typed(put)} />`;
 
 export const Select = ({ value, options, choose, ...more }) => html`<select value=${value} onChange=${choose && typed(choose)} ...${more}>
-  ${options.map(([one, words = one]) => html`<option value=${one} selected=${one === value}>${words}</option>`)}</select>`;
+  ${options.map(option => [option].flat()).map(([one, words = one]) => html`<option value=${one} selected=${one === value}>${words}</option>`)}</select>`;
 
 export const Code = ({ text, write, ...more }) => html`<textarea rows=${Math.min(10, text.split("\n").length)} spellcheck=${false} value=${text}
   onInput=${typed(write)} ...${more}></textarea>`;
 
-// So many characters of a large value are shown.
-const MUCH = 64 * 1024;
+const MUCH = 64 * 1024; // characters of a large value
 
 function Value({ value, href }) {
   const [more, show] = useState({}), said = of => typeof of === "string" ? of : json(of);

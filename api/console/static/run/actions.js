@@ -1,6 +1,5 @@
 // What can be done with a run: each says before what it will do, and what it will not.
-import { once, post, useRead, useRested } from "../api.js";
-import { brief, button, check, clockTime, Code, counted, effectsOf, Form, html, json, Opens, refusal, Select, timeOf, typed, useState } from "../words.js";
+import { brief, button, check, clockTime, Code, counted, effectsOf, Form, html, json, once, Opens, post, refusal, Select, timeOf, typed, useRead, useRested, useState } from "../words.js";
 
 const read = () => once("tools", ({ tools }) => Object.fromEntries(tools.map(tool => [tool.name, tool])));
 
@@ -34,13 +33,13 @@ function editor(draft, edit, tools, first, wrong) {
       const by = event.altKey && { ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (by) move(by, event.preventDefault());
     };
-    const small = (sign, label, off, does) => html`<button type=button aria-label=${label} title=${label} disabled=${off} onClick=${does}>${sign}</button>`;
+    const small = (sign, title, does, disabled) => button(sign, does, "", { title, "aria-label": title, disabled });
     return html`<li key=${step.key}><b class=step>${number}</b>
-      <${Select} aria-label="Tool of step ${number}" value=${step.tool} choose=${tool => change({ tool })} options=${[...new Set([step.tool, ...names])].map(name => [name])} />
+      <${Select} aria-label="Tool of step ${number}" value=${step.tool} choose=${tool => change({ tool })} options=${[...new Set([step.tool, ...names])]} />
       <${Code} aria-label="Input of step ${number}" readonly=${step.big} text=${step.text} write=${text => change({ text })} onKeyDown=${moved} />
-      <span class=tools-of>${small("↑", `Move step ${number} up (Alt+↑)`, !index, () => move(-1))}
-        ${small("↓", `Move step ${number} down (Alt+↓)`, !draft[index + 1], () => move(1))}
-        ${small("✕", `Remove step ${number}`, false, () => edit(draft.toSpliced(index, 1)))}</span>
+      <span class=tools-of>${small("↑", `Move step ${number} up (Alt+↑)`, () => move(-1), !index)}
+        ${small("↓", `Move step ${number} down (Alt+↓)`, () => move(1), !draft[index + 1])}
+        ${small("✕", `Remove step ${number}`, () => edit(draft.toSpliced(index, 1)))}</span>
       ${effectsOf(tools[step.tool])}</li>`;
   })}</ol>
     ${button("+ step", () => edit([...draft, { key: Math.random(), tool: names[0], text: "{}", reasoning: "", span: null }]), "plain")}
@@ -51,19 +50,19 @@ const list = numbers => `step${numbers[1] ? "s" : ""} ${numbers.join(", ").repla
 
 const told = (before, numbers) => numbers[0] ? `${before}: ${list(numbers)}. ` : "";
 
-const stepsOf = ({ plan }, of) => plan.steps.filter(of).map(({ step }) => step);
+const numbersOf = ({ plan: { steps } }) => steps.map(({ step }) => step);
 
-const isDone = ({ execution_log }) => ({ step }) => execution_log.findLast(entry => entry.step === step)?.status === "ok";
+const doneOf = record => numbersOf(record).filter(step => record.execution_log.findLast(entry => entry.step === step)?.status === "ok");
 
 function Cancel({ record, record: { current }, send }) {
-  const done = isDone(record);
+  const done = doneOf(record);
   return html`<${Form} send=${() => send("cancel")} look=danger words="Yes, cancel it">
-    <p>${told("What is done stays", stepsOf(record, done)) || "Nothing is done yet. "}${told("Not done", stepsOf(record, one => !done(one)))}
+    <p>${told("What is done stays", done) || "Nothing is done yet. "}${told("Not done", numbersOf(record).filter(step => !done.includes(step)))}
       ${current && !current.not_before && "The attempt under way is cut off; it may have acted by then. "}A cancelled run can be retried.</p><//>`;
 }
 
 function Retry({ record, send }) {
-  const { plan: { steps }, error, execution_log } = record, done = stepsOf(record, isDone(record));
+  const { plan: { steps }, error, execution_log } = record, done = doneOf(record);
   const stopped = error?.step ?? (steps.find(({ step }) => !done.includes(step)) ?? steps[0])?.step;
   const [from, begin] = useState(stopped), [skip, leave] = useState([]), [texts, write] = useState({});
   if (!steps[0]) {
@@ -72,10 +71,9 @@ function Retry({ record, send }) {
   }
   const { input } = steps.find(one => one.step === from), planned = json(input);
   const text = texts[from] ?? planned, edited = text !== planned, { value, wrong } = parsed(text);
-  const users = step => stepsOf(record, one => json(one.input).includes(`step_${step}_output`));
+  const users = of => steps.filter(({ input }) => json(input).includes(`step_${of}_output`)).map(({ step }) => step);
   const needed = skip.filter(step => users(step).some(user => !skip.includes(user)));
-  const body = { from_step: from, input: edited ? value : undefined, skip: skip[0] && skip };
-  return html`<${Form} class=form send=${() => send("retry", body)} unfit=${wrong} words="Retry from step ${from}">
+  return html`<${Form} class=form send=${() => send("retry", { from_step: from, input: edited ? value : undefined, skip: skip[0] && skip })} unfit=${wrong} words="Retry from step ${from}">
     <label>Begin with <${Select} value=${from} choose=${step => begin(Number(step))}
       options=${steps.filter(({ step }) => step <= stopped).map(one => [one.step, `step ${one.step}: ${one.tool} ${brief(one.input)}`])} /></label>
     <label>Its input <${Code} readonly=${input.shortened === true} aria-invalid=${Boolean(wrong)} text=${text} write=${now => write({ ...texts, [from]: now })} /></label>
@@ -88,9 +86,6 @@ function Retry({ record, send }) {
       ${needed.map(step => `Step ${step} gives ${list(users(step))} its input: leaving it out will be refused. `)}</p><//>`;
 }
 
-// Typing rests for so long, in ms, before the server checks an edited plan.
-const REST = 300;
-
 function Approve({ record, send }) {
   const tools = useTools(), { approval, plan: { steps, rounds } } = record;
   const { first, last, then = "done" } = rounds?.at(-1) ?? { first: 1, last: steps.length };
@@ -98,7 +93,7 @@ function Approve({ record, send }) {
   const proposed = drafted(asked), [draft, edit] = useState(proposed), edited = json(draft) !== json(proposed), wrong = faults(draft, edited);
   const sent = edited && !wrong[0] ? { steps: planOf(draft, first), then } : undefined;
   const fit = signal => post(`runs/${record.run_id}/approve`, { plan: sent, check: true }, { signal }).then(() => null, problem => problem.status && problem);
-  const unfit = useRested(sent && json(sent), REST, fit);
+  const unfit = useRested(sent && json(sent), fit);
   const acting = draft.filter(({ tool }) => tools[tool]?.effects).length;
   return html`<section class="approve card" aria-labelledby=approve><h2 id=approve>Shall this be done?</h2>
     <p class=quiet>Nothing of it has been executed. It waits since ${timeOf(approval?.asked_at)}; unless somebody decides by ${timeOf(approval?.expires_at)}, the run is cancelled.</p>
@@ -147,7 +142,7 @@ export function Fork({ record, from }) {
   return html`<${Form} class=form send=${fork} unfit=${wrong[0]} words=Fork><label>The task <textarea rows=2 value=${prompt} onInput=${typed(write)}></textarea></label>
     ${draft ? editor(draft, edit, tools, 1, wrong)
       : record.plan.steps[0] && button("Edit its plan", () => edit(drafted(record.plan.steps)))}
-    <p>A new run begins as this one was at ${clockTime(from.time, true)}; this one stays as it is. ${will}</p><//>`;
+    <p>A new run begins as this one was at ${clockTime(from.time)}; this one stays as it is. ${will}</p><//>`;
 }
 
 export function Actions({ record, reload }) {
@@ -156,7 +151,7 @@ export function Actions({ record, reload }) {
     await post(`runs/${run_id}/${name}`, body);
     await reload();
   };
-  const panel = (name, words, key, Panel, look) => actions.includes(name) && html`<${Opens} key=${name} words="${words} …" class=${look} data-key=${key}>
+  const panel = (name, words, key, Panel, look) => actions.includes(name) && html`<${Opens} words="${words} …" class=${look} data-key=${key}>
     <section class="panel card" aria-label=${words}><${Panel} record=${record} send=${send} /></section><//>`;
   return html`
     ${actions.includes("approve") && html`<${Approve} key=${approval?.asked_at} record=${record} send=${send} />`}

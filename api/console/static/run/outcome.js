@@ -1,8 +1,7 @@
 // What came of a run, where it is, and its answer while it is given.
-import { call, clock, follow, followChanges } from "../api.js";
-import { brief, Countdown, html, listed, timeOf, useEffect, useRef, useState } from "../words.js";
+import { brief, call, clock, clockTime, Countdown, every, follow, followChanges, html, listed, timeOf, useEffect, useRef, useState } from "../words.js";
 
-// A record; its longer values come shortened, and are to be downloaded whole.
+// Longer values come shortened, and can be downloaded whole.
 export const recordOf = id => call(`runs/${id}?max_value_bytes=4096`);
 
 const OF = {
@@ -18,11 +17,11 @@ export const heard = ({ text, at }, { text: words, offset }) => ({
   text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: offset + Array.from(words).length,
 });
 
-// Follows a run from its record on once that is read, or without one the changes of all.
-export function useFollowed(read, record, reload, concerns) {
+// Follows a run from its record on, or without one the changes of all; nothing until they are read.
+export function useFollowed(record, reload, concerns) {
   const [answer, say] = useState(SILENT), [progress, advance] = useState(null);
   useEffect(() => {
-    if (!read) return;
+    if (record === null) return;
     say(SILENT);
     advance(null);
     if (!record) return followChanges(reload, concerns);
@@ -32,7 +31,7 @@ export function useFollowed(read, record, reload, concerns) {
       if (type === "step.started") advance(null);
       if (type !== "opened" || event > 0) reload(); // at first it goes on from the record that is shown
     }, record.last_event_id);
-  }, [!read, record?.run_id]);
+  }, [record && record.run_id]);
   return { answer, progress };
 }
 
@@ -60,23 +59,19 @@ const doneOf = ({ done, total }) => `${done}${total ? ` of ${total}` : ""}`;
 export function nowOf({ current, plan, limits, waits_for_run: before, result }, answer, progress) {
   const step = plan.steps[current?.step - 1], due = Date.parse(current?.not_before);
   return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
-      ${due > clock.now() && html` · waits until ${timeOf(current.not_before, true)}, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
+      ${due > clock.now() && html` · waits until ${timeOf(current.not_before, clockTime)}, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
     ${before && html`<p class=now>Behind <a href="#/runs/${before.run_id}">the run before</a>, which ${WHY[before.why]}.</p>`}
     ${progress && html`<p class=now><progress max=${progress.total} value=${progress.total && progress.done} aria-label="Progress of the attempt"></progress>
       <span class=number> ${doneOf(progress)}</span> ${progress.message}</p>`}
     ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
 }
 
-const QUIET = 5000;
-
-// Tells screen readers how a run stands, not more often than one can listen, in ms.
+// Tells screen readers how a run stands, not more often than one can listen, in ms, but errors at once.
 export function Spoken({ of: { status, current, error, result }, progress }) {
-  const [said, say] = useState(""), last = useRef(0);
-  const text = [status, current && `step ${current.step}, attempt ${current.attempt}`, progress && doneOf(progress),
+  const [said, say] = useState(""), text = useRef();
+  text.current = [status, current && `step ${current.step}, attempt ${current.attempt}`, progress && doneOf(progress),
     error?.message ?? result?.answer?.text ?? result?.summary].filter(Boolean).join(", ");
-  useEffect(() => {
-    const timer = setTimeout(() => { last.current = Date.now(); say(text); }, Math.max(0, last.current + QUIET - Date.now()));
-    return () => clearTimeout(timer);
-  }, [text]);
+  useEffect(() => say(text.current), [!error]);
+  useEffect(() => every(5000, () => say(text.current)), []);
   return html`<p class=hidden role=status>${said}</p>`;
 }

@@ -1,6 +1,5 @@
 // The rest of a record, as far as one wants to look.
-import { call, useRead } from "../api.js";
-import { brief, button, clockTime, counted, duration, Form, hotkey, html, json, planned, stateOf, stepOf, table, typed, unread, useState, valueOf } from "../words.js";
+import { brief, button, call, clockTime, counted, duration, Form, hotkey, html, json, planned, stateOf, stepOf, table, typed, unread, useRead, useState, valueOf } from "../words.js";
 import { Fork, useTools } from "./actions.js";
 
 const none = words => html`<p class=quiet>${words}</p>`;
@@ -23,9 +22,9 @@ function Log({ record }) {
     ...record.execution_log.map(({ started_at, step, tool, input, status, error, duration_ms }) => [
       started_at, html`${stepOf(step, tool)} ${brief(input)}`, html`${stateOf(status)} ${error?.message}`, duration(duration_ms)]),
     ...record.marks.map(({ at, what, by, detail }) => [at, what.replace("_", " "), `by ${by}${detail ? `: ${detail}` : ""}`]),
-  ].sort(([a], [b]) => Date.parse(a) - Date.parse(b));
+  ].sort();
   if (!entries[0]) return none("Nothing is logged yet.");
-  return table("Attempts, and what came from outside", ["#Time", "What", "How", "#Took"], entries.map(([at, what, how, took]) => [clockTime(at, true), what, how, took]));
+  return table("Attempts, and what came from outside", ["#Time", "What", "How", "#Took"], entries.map(([at, ...rest]) => [clockTime(at), ...rest]));
 }
 
 const usePart = ({ run_id, last_event_id }, path) => useRead(`runs/${run_id}/${path}`, last_event_id);
@@ -37,7 +36,7 @@ function States({ record }) {
   return html`${none("What is on disk after each node. A fork begins a new run from one of these.")}
     ${from && html`<${Fork} key=${from.checkpoint_id} record=${record} from=${from} />`}
     ${table("Checkpoints, the newest first", ["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"], page.checkpoints.map(one => [
-      clockTime(one.time, true), one.node ?? "outside", one.status && stateOf(one.status), one.cursor, one.changed.join(", "), one.next.join(", ") || "–",
+      clockTime(one.time), one.node ?? "outside", one.status && stateOf(one.status), one.cursor, one.changed.join(", "), one.next.join(", ") || "–",
       one.status && button("Fork …", () => choose(one))]))}
     ${page.before && button("Older", () => older(page.before))}`;
 }
@@ -48,7 +47,7 @@ function Events({ record }) {
   const [after, go] = useState(0), [page, wrong] = usePart(record, `events?limit=${MANY}&after=${after}`);
   if (!page) return unread(wrong);
   return html`${table("Events, in order", ["#No.", "#Time", "Event", "Step", "Node"], page.events.map(({ id, time, type, step, attempt, node }) => [
-      id, clockTime(time, true), type, step && `${step}${attempt ? `.${attempt}` : ""}`, node]))}
+      id, clockTime(time), type, step && `${step}${attempt ? `.${attempt}` : ""}`, node]))}
     ${after > 0 && button("Earlier", () => go(after - MANY))}
     ${page.last_event_id > after + MANY && button("Later", () => go(after + MANY))}`;
 }
@@ -72,13 +71,13 @@ const NAMES = Object.keys(TABS);
 export function Tabs({ record }) {
   const [chosen, choose] = useState("Result"), Tab = TABS[chosen];
   const turn = by => {
-    const place = (NAMES.indexOf(chosen) + by + NAMES.length) % NAMES.length;
-    choose(NAMES[place]);
-    return place;
+    const name = NAMES.at((NAMES.indexOf(chosen) + by) % NAMES.length);
+    choose(name);
+    return document.getElementById(`tab-${name}`);
   };
-  const pressed = ({ key, currentTarget }) => {
+  const pressed = ({ key }) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[key];
-    if (by) currentTarget.children[turn(by)].focus();
+    if (by) turn(by).focus();
   };
   return html`<section class="tabs card"><div role=tablist aria-label="The record" onKeyDown=${pressed}>${NAMES.map(name => html`<button role=tab id="tab-${name}" aria-controls=tabpanel
       aria-selected=${name === chosen} tabindex=${name === chosen ? 0 : -1} onClick=${() => choose(name)}>${name}</button>`)}</div>

@@ -6,18 +6,12 @@ export const PARTS = {
   tools: "tools", interruption: "crash until recovery", other: "storage and all else",
 };
 
-const RANKS = { queue: -2, plan: -1, waiting: 1e6, interruption: 2e6, other: 3e6 };
-
 // Nobody need watch these: more than a fifth of them is folded to a tenth, unless it is short, in ms.
 const IDLE = ["queue", "waiting", "backoff", "interruption"];
 const FOLDED = 0.2, SHARE = 0.1, SHORT = 1000;
 
-// Times in records are in ms, those of spans in µs.
-const NEAR = 1.5;
-
 const sum = spans => spans.reduce((total, span) => total + span.length_ms, 0);
 
-// The last span of a run that goes on grows until `now`.
 export function grown(record, { spans, total_ms }, now) {
   if (isSettled(record)) return spans;
   const last = spans.at(-1) ?? { part: "queue", start_ms: 0, length_ms: 0 }, { start_ms, length_ms } = last;
@@ -25,22 +19,16 @@ export function grown(record, { spans, total_ms }, now) {
   return grew.length_ms > 0 ? [...spans.slice(0, -1), grew] : spans;
 }
 
-// Takes the log entry of a span, each once.
-function logged({ created_at, execution_log, planning_log }) {
-  const from = Date.parse(created_at), named = (log, kind) => log.map((entry, index) => ({ entry, at: kind + index }));
-  const rest = [...named(planning_log, "p"), ...named(execution_log, "a")];
-  return (span, step) => {
-    const index = rest.findIndex(({ entry }) => entry.step === step && Math.abs(Date.parse(entry.started_at) - from - span.start_ms) < NEAR);
-    return index < 0 ? {} : rest.splice(index, 1)[0];
-  };
-}
-
 // Steps and the planning have rows of their own for each of several attempts. What is being made is in
 // no log yet: it is at "c".
 export function rows(record, spans) {
-  const { plan: { steps }, current, progress } = record, taken = logged(record), byKey = {};
+  const { plan: { steps }, current, progress, execution_log, planning_log } = record, byKey = {};
   const row = (key, label, step) => byKey[key] ??= { key, label, step, depth: 1, bars: [], parts: [] };
   const stepRow = step => row(`step-${step}`, steps[step - 1]?.tool ?? "step", step);
+  // Steps to come have a row, too, so that one sees what the plan is before it is done.
+  row("queue", PARTS.queue);
+  row("plan", "plan");
+  for (const { step } of steps) stepRow(step);
   let last; // where what follows an attempt or a call belongs
   spans.forEach((span, index) => {
     const { part } = span, live = !isSettled(record) && index === spans.length - 1, bar = { ...span };
@@ -48,10 +36,10 @@ export function rows(record, spans) {
       row(part, PARTS[part]).bars.push(bar);
       return;
     }
-    const step = span.step ?? (part === "tools" ? current?.step ?? progress.done + 1 : undefined), of = step ? stepRow(step) : row("plan", "plan");
+    const step = span.step ?? (part === "tools" ? current?.step ?? progress.done + 1 : undefined), of = step ? stepRow(step) : byKey.plan;
     if (part !== "backoff") {
-      const { entry = {}, at = step && live ? "c" : null } = taken(span, step);
-      bar.at = at;
+      const entry = (step ? execution_log : planning_log)[span.entry] ?? {};
+      bar.at = span.entry !== null ? `${step ? "a" : "p"}${span.entry}` : step && live ? "c" : null;
       bar.status = entry.outcome ?? entry.status ?? (live ? "running" : "cancelled");
       const label = step ? `attempt ${entry.attempt ?? current?.attempt ?? of.parts.length + 1}` : entry.model ?? "pattern planner";
       of.parts.push(last = { key: `${of.key}-${index}`, label, again: entry.generation, depth: 2, bars: [] });
@@ -59,13 +47,11 @@ export function rows(record, spans) {
     of.bars.push(bar);
     last?.bars.push(bar);
   });
-  // Steps to come have a row, so that one sees what the plan is before it is done.
-  for (const { step } of steps) stepRow(step);
   const whole = ({ parts = [], ...row }) => {
     const { at, status } = row.bars.findLast(bar => bar.at) ?? {};
     return { ...row, at, status, parts: parts[1] ? parts.map(whole) : [], ms: sum(row.bars) };
   };
-  return Object.values(byKey).map(whole).sort((a, b) => (RANKS[a.key] ?? a.step) - (RANKS[b.key] ?? b.step));
+  return Object.values(byKey).filter(({ bars, step }) => bars[0] || step).map(whole);
 }
 
 export const totals = spans => Object.keys(PARTS).map(part => ({ part, ms: sum(spans.filter(span => span.part === part)) })).filter(({ ms }) => ms);
@@ -85,7 +71,6 @@ export function scale(spans, fold, grows) {
   return { total, at, folds, foldable, key: `${whole} ${folds.length}` };
 }
 
-// Round times for the axis, but for those that would stand too close.
 export function ticks({ total, at, folds }) {
   const rough = (total - sum(folds)) / 6, power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = power * ([1, 2, 5].find(one => one * power >= rough) ?? 10), shown = [];

@@ -1,10 +1,8 @@
-// What the run did with its time, and all that the record says of an attempt, or a call of a planner.
-import { clock, live } from "../api.js";
-import { check, clockTime, duration, html, isSettled, json, money, SAID, stateOf, stepOf, timeOf, useEffect, useRef, useState, valueOf, walk } from "../words.js";
+// What the run did with its time, and all that the record says of each attempt.
+import { check, clock, clockTime, duration, every, html, isSettled, json, live, money, SAID, stateOf, stepOf, timeOf, useEffect, useRef, useState, valueOf, walk } from "../words.js";
 import { grown, PARTS, rows, scale, ticks, totals } from "./timeline.js";
 
-// More attempts are shown only when they are asked for.
-const MANY = 40;
+const MANY = 40; // attempts: more are shown only when they are asked for
 
 const BAD = ["error", "timeout", "in_doubt", "failed", "rejected", "refused"];
 
@@ -18,8 +16,8 @@ function useNow(growing, many) {
     if (!growing) return;
     const still = many || matchMedia("(prefers-reduced-motion: reduce)").matches;
     const show = () => tick(["lost", "paused"].includes(live.state) ? live.until : clock.now());
-    const timer = setInterval(show, still ? SELDOM : OFTEN), unwatch = live.watch(show);
-    return () => { clearInterval(timer); unwatch(); };
+    const stop = every(still ? SELDOM : OFTEN, show), unwatch = live.watch(show);
+    return () => { stop(); unwatch(); };
   }, [growing, many]);
   return now;
 }
@@ -67,7 +65,7 @@ export function Waterfall({ record, explained, chosen }) {
   const next = errors[errors.findIndex(({ at }) => at === chosen) + 1] ?? errors[0];
   // Of hundreds of rows an event changes one or two: the others stay as they are.
   const line = row => {
-    const { key, ms, at, bars, open } = row, here = [at, ...bars.map(bar => bar.at)].includes(chosen) && chosen;
+    const { key, ms, at, bars, open } = row, here = bars.some(bar => bar.at === chosen) && chosen;
     const said = [ms, at, bars.length, bars.at(-1)?.status, open, here, place.key].join();
     if (drawn[key]?.said !== said) drawn[key] = { said, row: rowOf(row, place, chosen) };
     return drawn[key].row;
@@ -93,43 +91,41 @@ const panel = (title, small, status, time, error, fields) => html`<section class
 
 const attemptOf = ({ limits }, { attempt }) => `attempt ${attempt} of ${limits.max_attempts}`;
 
-function attempt(record, entry, index) {
-  const { step, tool, status, error, input, output, started_at, duration_ms, retry_at, may_have_acted, thread_running, changed, generation, step_key } = entry;
-  const planned = record.plan.steps[step - 1]?.input;
-  return panel(stepOf(step, tool), attemptOf(record, entry), status,
-    `${duration(duration_ms)} · ${clockTime(started_at, true)} → ${clockTime(Date.parse(started_at) + duration_ms, true)}`,
+function attempt(record, made, index) {
+  const { status, error, input, started_at, duration_ms } = made, planned = record.plan.steps[made.step - 1]?.input;
+  return panel(stepOf(made.step, made.tool), attemptOf(record, made), status,
+    `${duration(duration_ms)} · ${clockTime(started_at)} → ${clockTime(Date.parse(started_at) + duration_ms)}`,
     error && html`<b>${error.type}</b> ${error.message}
       <p class=quiet>${status === "in_doubt" ? "So it is not called again by itself." : error.retryable ? "Another attempt may succeed." : "Another would fail alike."}
-        ${retry_at && html` The next one is due at ${timeOf(retry_at, true)}.`}</p>`, {
+        ${made.retry_at && html` The next one is due at ${timeOf(made.retry_at, clockTime)}.`}</p>`, {
       Input: valueOf(input),
       // What of the plan's input was a reference to an earlier output.
       "As planned": planned && json(planned) !== json(input) && valueOf(planned),
-      Output: status === "ok" && valueOf(output, `runs/${record.run_id}/log/${index + 1}/output`),
-      Effects: may_have_acted && "It may have changed something.",
-      "Left behind": thread_running && "Its tool could not be stopped; it may still run.",
-      "Changed since": changed?.join(", "),
-      Generation: generation,
-      "Key, the same for every attempt": step_key && html`<code>${step_key}</code>`,
+      Output: status === "ok" && valueOf(made.output, `runs/${record.run_id}/log/${index + 1}/output`),
+      Effects: made.may_have_acted && "It may have changed something.",
+      "Left behind": made.thread_running && "Its tool could not be stopped; it may still run.",
+      "Changed since": made.changed?.join(", "),
+      Generation: made.generation,
+      "Key, the same for every attempt": made.step_key && html`<code>${made.step_key}</code>`,
     });
 }
 
-const planning = ({ model, round = 1, outcome, duration_ms, started_at, error_class, transient, input_tokens, output_tokens, usd, queued_ms, reasons, rejected_plan, raw, shortlist }) =>
-  panel(model ?? "pattern planner", `round ${round}`, outcome, `${duration(duration_ms)} from ${clockTime(started_at, true)}`,
-    error_class && html`<b>${error_class}</b> ${transient && "It may pass by itself."}`, {
-      Cost: input_tokens !== null && `${input_tokens} → ${output_tokens} tokens, ${money(usd)}`,
-      "Waited for its turn": queued_ms && duration(queued_ms),
-      Reasons: reasons[0] && html`<ul>${reasons.map(reason => html`<li>${reason}</li>`)}</ul>`,
-      "Rejected plan": rejected_plan && valueOf(rejected_plan),
-      "Its answer": raw && valueOf(raw),
-      "Told of": shortlist?.join(", "),
-    });
+const planning = made => panel(made.model ?? "pattern planner", `round ${made.round ?? 1}`, made.outcome, `${duration(made.duration_ms)} from ${clockTime(made.started_at)}`,
+  made.error_class && html`<b>${made.error_class}</b> ${made.transient && "It may pass by itself."}`, {
+    Cost: made.input_tokens !== null && `${made.input_tokens} → ${made.output_tokens} tokens, ${money(made.usd)}`,
+    "Waited for its turn": made.queued_ms && duration(made.queued_ms),
+    Reasons: made.reasons[0] && html`<ul>${made.reasons.map(reason => html`<li>${reason}</li>`)}</ul>`,
+    "Rejected plan": made.rejected_plan && valueOf(made.rejected_plan),
+    "Its answer": made.raw && valueOf(made.raw),
+    "Told of": made.shortlist?.join(", "),
+  });
 
 // The attempt that is being made, which is not logged yet.
 function current(record, { spans }) {
   const { current: made, limits, created_at, plan } = record, step = plan.steps[made?.step - 1];
   const begun = Date.parse(created_at) + (spans.at(-1)?.start_ms ?? 0);
   return step && panel(stepOf(step.step, step.tool), attemptOf(record, made), "running",
-    `since ${clockTime(begun, true)}, at most ${duration(limits.step_timeout * 1000)}`, null, { "As planned": valueOf(step.input) });
+    `since ${clockTime(begun)}, at most ${duration(limits.step_timeout * 1000)}`, null, { "As planned": valueOf(step.input) });
 }
 
 // `at` is "c", or "a" or "p" with the place in the log of attempts or of planning.

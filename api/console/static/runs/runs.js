@@ -1,6 +1,5 @@
 // The runs, and a new one, whose plan appears while one types.
-import { call, followChanges, post, useRested } from "../api.js";
-import { button, check, counted, duration, Form, hotkey, html, isSettled, listed, Opens, pieces, planned, refusal, search, sends, stateOf, STATUSES, table, timeOf, typed, useEffect, usePages, useState, walk } from "../words.js";
+import { button, call, check, counted, duration, Form, hotkey, html, isSettled, listed, Opens, pieces, planned, post, refusal, search, sends, stateOf, STATUSES, table, timeOf, typed, useEffect, usePages, useRested, useState, walk } from "../words.js";
 
 const SENTENCES = [
   "Add a todo to buy milk, then show me all my tasks",
@@ -12,24 +11,21 @@ const SENTENCES = [
 // No model is asked while one types: with this budget the pattern planner plans, for free.
 const FREE = { tokens: 0 };
 
-const REST = 120;
-
 function Compose({ first, given }) {
   const [prompt, write] = useState(given ?? "");
-  const plan = useRested(prompt.trim() && prompt, REST, signal => post("plan", { prompt, budget: FREE }, { signal }));
+  const plan = useRested(prompt.trim() && prompt, signal => post("plan", { prompt, budget: FREE }, { signal }));
   useEffect(() => { if (given !== null) document.getElementById("prompt").focus(); }, []);
   const start = async fields => {
     write(fields.prompt);
     location.hash = `#/runs/${(await post("runs", fields)).run_id}`;
   };
   const unplaced = plan?.error?.unparsed ?? [], steps = plan?.steps ?? [];
-  const marked = pieces(prompt, [...unplaced.map(({ span }) => ({ span, kind: "unplaced" })), ...steps]);
   return html`<section class="compose card" aria-label="A new run"><${Form} id=new send=${start} words=Run
       beside=${html`<label class=check><input type=checkbox name=mode value=plan /> show me the plan first</label>
         <span class="quiet keyhint">Enter runs it, Shift+Enter is a new line</span>`}>
       <label for=prompt>What should be done?</label>
       <div class=paper>
-        <div class=under aria-hidden=true>${marked.map(({ text, over }) => html`<span class=${over[0] && (over.find(one => one.kind)?.kind ?? "placed")}>${text}</span>`)}${" "}</div>
+        <div class=under aria-hidden=true>${pieces(prompt, [...unplaced, ...steps]).map(({ text, over }) => html`<span class=${over[0] && (over.every(({ step }) => step) ? "placed" : "unplaced")}>${text}</span>`)}${" "}</div>
         <textarea id=prompt name=prompt required rows=1 data-key=n autofocus value=${prompt} spellcheck=${false} aria-describedby=preview placeholder="In your own words"
           onInput=${typed(write)} onKeyDown=${sends}></textarea>
       </div><//>
@@ -54,8 +50,6 @@ function changed(query, name, value) {
 
 const hashOf = (...change) => `#/?${changed(...change)}`.replace(/\?$/, "");
 
-const addressOf = (query, limit) => `runs?limit=${limit}&${query}`;
-
 function filters(query, counts) {
   const total = counts && Object.values(counts).reduce((sum, count) => sum + count, 0), tool = query.get("tool");
   const chip = (status, glyph, count) => html`<a class="chip ${status && `s-${status}`}" href=${hashOf(query, "status", status)}
@@ -68,21 +62,19 @@ function filters(query, counts) {
     <search>${search("Search the prompts", query.get("text") ?? "", text => location.replace(hashOf(query, "text", /[\p{L}\p{N}]/u.test(text) && text)))}</search></div>`;
 }
 
-const FILTERS = { status: "the status", text: "the words", tool: "the tool", min_retries: "retried", taken_up: "resumed after a restart" };
+const FILTERS = { min_retries: "retried", taken_up: "resumed after a restart" };
 
-// Which filter to drop where nothing is found, and how many runs it hides.
 function Nothing({ query, asked }) {
   const [hidden, count] = useState({});
   useEffect(() => {
-    for (const name of asked) call(addressOf(changed(query, name), 1)).then(({ total }) => count(before => ({ ...before, [name]: `: ${counted(total, "run")}` })), () => {});
+    for (const name of asked) call(`runs?limit=1&${changed(query, name)}`).then(({ total }) => count(before => ({ ...before, [name]: `: ${counted(total, "run")}` })), () => {});
   }, [query.toString()]);
-  return html`<div class=card><p>No run matches.</p><ul class=plain-list>${asked.map(name => html`<li><a href=${hashOf(query, name)}>Without ${FILTERS[name] ?? name}${FILTERS[name]?.startsWith("the") && html` <q>${query.get(name)}</q>`}</a>${hidden[name]}</li>`)}
+  return html`<div class=card><p>No run matches.</p><ul class=plain-list>${asked.map(name => html`<li><a href=${hashOf(query, name)}>Without ${FILTERS[name] ?? html`the ${name} <q>${query.get(name)}</q>`}</a>${hidden[name]}</li>`)}
     <li><a href="#/">Show all runs</a></li></ul></div>`;
 }
 
 const order = (name, method) => run_id => call(`runs/${run_id}${name}`, { method });
 
-// What can be done with several at once, and with which of them.
 const TOGETHER = [
   ["Cancel", order("/cancel", "POST"), run => !isSettled(run), "What is done stays done; what is under way is cut off."],
   ["Retry", order("/retry", "POST"), run => ["failed", "cancelled"].includes(run.status), "Each goes on where it stopped; finished steps are not executed again."],
@@ -90,8 +82,8 @@ const TOGETHER = [
 ];
 
 function Several({ runs, chosen, choose, reload }) {
-  const [told, tell] = useState(""), all = runs.filter(run => chosen.has(run.run_id));
-  const select = runs => choose(new Set(runs.map(run => run.run_id)));
+  const [told, tell] = useState(""), all = runs.filter(run => chosen.includes(run.run_id));
+  const select = runs => choose(runs.map(run => run.run_id));
   const carryOut = async (name, send, due) => {
     let done = 0, last = "";
     for (const run of due) await send(run.run_id).then(() => (done += 1), problem => (last = problem.message));
@@ -111,21 +103,19 @@ function Several({ runs, chosen, choose, reload }) {
 }
 
 const cells = ({ run_id, prompt, status, tools, retries, taken_up, progress, duration_ms, created_at }, chosen, choose) => [
-  html`<input key=${run_id} type=checkbox aria-label="Select: ${prompt.slice(0, 60)}" checked=${chosen.has(run_id)}
-    onChange=${() => choose(before => { const after = new Set(before); after.delete(run_id) || after.add(run_id); return after; })} />`,
+  html`<input key=${run_id} type=checkbox aria-label="Select: ${prompt.slice(0, 60)}" checked=${chosen.includes(run_id)}
+    onChange=${() => choose(before => before.includes(run_id) ? before.filter(one => one !== run_id) : [...before, run_id])} />`,
   html`<span class=what><a href="#/runs/${run_id}">${prompt}</a></span>`,
   stateOf(status), html`<span class=quiet>${tools.join(", ")}</span>`,
   html`${retries > 0 && html`<span title="attempts after the first">↻${retries}</span>`}${" "}${taken_up > 0 && html`<span title="taken up again after its server had ended">⚡${taken_up}</span>`}`,
   progress && !isSettled({ status }) ? `${progress.done}/${progress.of ?? "?"}` : duration(duration_ms), timeOf(created_at),
 ];
 
-// All of a row leads to its run.
 const open = ({ target }) => !target.closest("a, input") && target.closest("tbody tr")?.querySelector("a").click();
 
 export default function Runs({ query }) {
   const filter = changed(query), asked = [...filter.keys()];
-  const [chosen, choose] = useState(new Set()), [page, wrong, nav, reload] = usePages(addressOf(filter, 50), "runs");
-  useEffect(() => followChanges(reload), []);
+  const [chosen, choose] = useState([]), [page, wrong, nav, reload] = usePages(`runs?limit=50&${filter}`, "runs");
   const { runs = [], counts, total, total_is_lower_bound } = page ?? {};
   const empty = page && !runs.length, step = by => () => walk(".runs .what a", by);
   return html`

@@ -1,11 +1,5 @@
-// How the server does: its storage, queue, models, MCP servers and the caller's budget.
-import { call, useRead } from "../api.js";
-import { button, check, html, moment, money, size, stateOf, table, unread, useEffect, useState } from "../words.js";
-
-// Nothing pushes these: they are read so often, in ms.
-const EVERY = 5000;
-
-const MARKS = { ok: "ok", warning: "in_doubt", fails: "failed" };
+// How the server does, and the caller's budget.
+import { button, call, check, every, html, moment, money, size, stateOf, table, unread, useEffect, useRead, useState } from "../words.js";
 
 const good = (is, words) => stateOf(is ? "completed" : "failed", words);
 
@@ -35,8 +29,7 @@ function Doctor() {
   if (!told) return unread(wrong);
   return [
     card("Doctor", html`<p>${good(told.ok, told.ok ? "nothing fails" : "something fails")} ${button("Look again", read, "plain")}</p>`,
-      table("What was found", ["Check", "How", "What that says"], told.checks.map(({ check, status, message }) => [check, stateOf(MARKS[status], status), message])),
-      html`<p class=quiet><code>runwright doctor</code> opens everything anew, and asks models with <code>--call-models</code>.</p>`),
+      table("What was found", ["Check", "How", "What that says"], told.checks.map(({ check, status, message }) => [check, stateOf(status, status), message]))),
     card("Settings", check(all, turn, "those with their defaults, too"),
       table("Settings", ["Setting", "Value", "What it is"], told.settings.filter(one => all || one.given).map(({ name, value, given, description }) => [
         html`<code>${name}</code>`, value !== null ? String(value) : given ? "set, not shown" : "–", description])),
@@ -46,10 +39,7 @@ function Doctor() {
 
 export default function Health() {
   const [told, wrong, read] = useRead(() => Promise.all([call("health"), call("budget")]));
-  useEffect(() => {
-    const timer = setInterval(read, EVERY);
-    return () => clearInterval(timer);
-  }, []);
+  useEffect(() => every(5000, read), []); // nothing pushes these
   if (!told) return unread(wrong);
   const [{ runs, storage, status, version, models, servers }, { limit, spent, quota, renewed_at }] = told;
   const budget = { "at most": limit, spent, "may be kept and posted": quota.limit, "is kept": quota.used };

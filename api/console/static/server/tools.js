@@ -1,6 +1,5 @@
 // The tools that plans may use, and a form to try those that change nothing.
-import { call, post, useRead } from "../api.js";
-import { button, counted, effectsOf, facts, Form, html, Opens, refusal, search, Select, stateOf, table, useState, valueOf } from "../words.js";
+import { button, call, counted, effectsOf, facts, Form, html, Opens, post, refusal, search, Select, stateOf, table, useRead, useState, valueOf } from "../words.js";
 import { outcomeOf, recordOf } from "../run/outcome.js";
 
 const typeOf = schema => (schema.enum?.map(one => JSON.stringify(one)) ?? (schema.anyOf ?? schema.oneOf)?.map(typeOf))?.join(" | ") ?? schema.type ?? (schema.$ref ?? "any").split("/").at(-1);
@@ -10,9 +9,6 @@ function given(schema, text) {
   try { return JSON.parse(text); } catch { return text; }
 }
 
-// So long a try is waited for, in s; then there is its run to be looked at.
-const WAIT = 20;
-
 const optional = (name, required) => html`<code>${name}</code>${!required.includes(name) && html` <small>optional</small>`}`;
 
 function Try({ tool: { name: tool, input_schema: { properties = {}, required = [] } } }) {
@@ -21,13 +17,13 @@ function Try({ tool: { name: tool, input_schema: { properties = {}, required = [
     show(null);
     const input = Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, given(properties[name], text)]));
     const { run_id } = await post(`tools/${encodeURIComponent(tool)}/call`, { input });
-    await call(`runs/${run_id}/wait?timeout=${WAIT}`);
+    await call(`runs/${run_id}/wait?timeout=20`); // s; then there is its run to be looked at
     show(await recordOf(run_id));
   };
   const field = ([name, schema]) => {
     const common = { name, required: required.includes(name), "aria-label": `${name} of ${tool}` };
     return html`<label><span>${optional(name, required)}</span>
-      ${schema.enum ? html`<${Select} ...${common} options=${["", ...schema.enum].map(one => [String(one)])} />` : html`<input ...${common} placeholder=${typeOf(schema)} />`}</label>`;
+      ${schema.enum ? html`<${Select} ...${common} options=${["", ...schema.enum].map(String)} />` : html`<input ...${common} placeholder=${typeOf(schema)} />`}</label>`;
   };
   return html`<${Form} class="form try" send=${send} aria-label="Try ${tool}" words="Try it"
       beside=${html`<span class=quiet>It is recorded as a run of one step, and changes nothing.</span>`}>${Object.entries(properties).map(field)}<//>
@@ -38,13 +34,12 @@ function Try({ tool: { name: tool, input_schema: { properties = {}, required = [
 const DOUBT = { ask: "a person is asked", fail: "the run fails", retry: "it is called again" };
 
 function cardOf(tool) {
-  const { name, description, server, builtin, effects, idempotent, in_doubt, timeout, attempts, input_schema: { properties = {}, required = [] } } = tool;
-  const inputs = Object.entries(properties);
+  const { name, server, effects, timeout, attempts, input_schema: { properties = {}, required = [] } } = tool, inputs = Object.entries(properties);
   return html`<article key=${name} class="card tool" aria-label=${name}><h2><code>${name}</code> ${effectsOf(tool)}</h2>
-    <p class=prose>${description}</p>
+    <p class=prose>${tool.description}</p>
     <p class=quiet>${facts(
-      server ? `of the MCP server ${server}` : builtin ? "comes with Runwright" : "your own",
-      !effects ? "changes nothing" : idempotent ? "a further call with the same key has no second effect" : `where it may have acted, ${DOUBT[in_doubt] ?? "it is done as RUNWRIGHT_IN_DOUBT says"}`,
+      server ? `of the MCP server ${server}` : tool.builtin ? "comes with Runwright" : "your own",
+      !effects ? "changes nothing" : tool.idempotent ? "a further call with the same key has no second effect" : `where it may have acted, ${DOUBT[tool.in_doubt] ?? "it is done as RUNWRIGHT_IN_DOUBT says"}`,
       timeout && `at most ${timeout} s`, attempts && counted(attempts, "attempt"))}</p>
     ${inputs[0] && table("Its input", ["Input", "Type", "What it is"], inputs.map(([name, schema]) => [optional(name, required), html`<code>${typeOf(schema)}</code>`, schema.description]))}
     <details><summary>Its schema</summary>${valueOf(tool.input_schema)}</details>

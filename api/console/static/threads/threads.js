@@ -1,6 +1,5 @@
 // The threads, and each as a conversation.
-import { call, followChanges, post, useRead } from "../api.js";
-import { button, counted, Form, html, isSettled, Opens, refusal, sends, stateOf, table, timeOf, unread, useEffect, usePages, useRef, useState } from "../words.js";
+import { button, call, counted, Form, html, isSettled, Opens, post, refusal, sends, stateOf, table, timeOf, unread, useEffect, usePages, useRead, useRef, useState } from "../words.js";
 import { metadataOf, nowOf, outcomeOf, recordOf, SILENT, Spoken, useFollowed } from "../run/outcome.js";
 
 async function begin(fields) {
@@ -9,10 +8,9 @@ async function begin(fields) {
 }
 
 function List() {
-  const [page, wrong, nav, reload] = usePages("threads?limit=50", "threads");
-  useEffect(() => followChanges(reload), []);
+  const [page, wrong, nav] = usePages("threads?limit=50", "threads");
   const threads = page?.threads ?? [];
-  return html`<div class=title><h1>Threads</h1><span class=quiet>Runs that go on one after the other, each with what went before in mind.</span></div>
+  return html`<div class=title><h1>Threads</h1><span class=quiet>Runs one after the other, each with those before in mind.</span></div>
     <${Form} class="card begin" aria-label="A new thread" send=${begin} words=Begin>
       <label>First words <input name=prompt data-key=n required /></label>
       <label>Name <input name=thread_name maxlength=100 placeholder="optional; goes on with yours of that name" /></label><//>${refusal(wrong)}
@@ -23,8 +21,7 @@ function List() {
     ${nav(`${counted(threads.length, "thread")} shown`)}`;
 }
 
-// So many runs are shown at first, and so many more each time.
-const PAGE = 10;
+const PAGE = 10; // runs that are shown at first, and more each time
 
 // The newest runs, oldest first; those that have ended are read once.
 function useThread(id, most) {
@@ -51,7 +48,7 @@ function turnOf(record, answer) {
 
 function Thread({ id }) {
   const [most, widen] = useState(PAGE), [told, wrong, reload] = useThread(id, most), end = useRef();
-  const active = told?.turns.find(turn => !isSettled(turn)), { answer } = useFollowed(told, active, reload);
+  const active = told && told.turns.find(turn => !isSettled(turn)), { answer } = useFollowed(active, reload);
   useEffect(() => { end.current?.scrollIntoView({ block: "nearest" }); }, [told?.turns.length, answer.at, active?.run_id]);
   if (!told) return unread(wrong);
   const { thread: { name, runs, metadata }, turns } = told, all = counted(runs, "run");
@@ -81,8 +78,8 @@ function Thread({ id }) {
     ${runs > turns.length && button("Earlier ones", () => widen(most + PAGE))}
     <ol class=turns aria-label=Conversation>${turns.map(turn => turnOf(turn, turn === active ? answer : SILENT))}</ol>
     <${Spoken} of=${turns.at(-1) ?? {}} />
-    <${Form} class="talk card" send=${send} words=Send><label class=hidden for=talk>Go on</label>
-      <textarea id=talk name=prompt required rows=2 data-key=n placeholder="Go on; it knows what went before" onKeyDown=${sends}></textarea><//><div ref=${end}></div></article>`;
+    <${Form} class="talk card" send=${send} words=Send>
+      <textarea id=talk aria-label="Go on" name=prompt required rows=2 data-key=n placeholder="Go on; it knows what went before" onKeyDown=${sends}></textarea><//><div ref=${end}></div></article>`;
 }
 
 export default ({ id }) => id ? html`<${Thread} id=${id} />` : html`<${List} />`;
