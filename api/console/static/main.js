@@ -1,4 +1,4 @@
-// The frame of the page: where one is, whether it is live, and the key where one is wanted.
+// The frame of the page: where one is, whether it is live, and the key.
 import { render } from "./vendor/preact.mjs";
 import { button, call, Form, hotkey, html, live, moment, post, useEffect, useState } from "./words.js";
 
@@ -29,7 +29,7 @@ function Live() {
   const [glyph, said] = LIVE[state] ?? [], still = state === "paused";
   return html`<span class="live l-${state}" role=status>${said && html`<span aria-hidden=true>${glyph}</span> ${said}`}
       ${state !== "live" && said && ` ${moment(live.until)}`}</span>
-    ${said && html`<button class=plain data-key=l aria-pressed=${still} title="Stand still, or go on (l)" onClick=${() => live.pause()}>${still ? "Go on" : "Pause"}</button>`}`;
+    ${said && html`<button class=plain data-key=l aria-pressed=${still} title="Stand still, or go on" onClick=${() => live.pause()}>${still ? "Go on" : "Pause"}</button>`}`;
 }
 
 const THEMES = ["auto", "light", "dark"];
@@ -37,7 +37,7 @@ const THEMES = ["auto", "light", "dark"];
 function Theme() {
   const [theme, show] = useState(localStorage.theme ?? "auto");
   localStorage.theme = document.documentElement.dataset.theme = theme;
-  return html`<button class=plain data-key=t title="Light, dark, or as the system (t)" aria-label="Theme: ${theme}"
+  return html`<button class=plain data-key=t title="Light or dark" aria-label="Theme: ${theme}"
     onClick=${() => show(THEMES[(THEMES.indexOf(theme) + 1) % 3])}>◑</button>`;
 }
 
@@ -52,13 +52,12 @@ function Login({ done }) {
     <p class=quiet>The browser keeps a session that no script can read, until it is closed.</p><//>`;
 }
 
-// What has a key just now, by its own words.
 function Keys() {
   const [found, tell] = useState([]);
-  const look = () => tell([...document.querySelectorAll("[data-key]")].map(({ dataset, labels, title, ariaLabel, textContent }) => [dataset.key, labels?.[0]?.textContent || title || ariaLabel || textContent]));
+  const look = () => tell([...document.querySelectorAll("[data-key]")].reverse().map(({ dataset, labels, title, ariaLabel, textContent }) => [dataset.key, labels?.[0]?.textContent || title || ariaLabel || textContent]));
   return html`<button class=plain data-key="?" aria-label=Keys popovertarget=keys>?</button>
     <section id=keys popover class="card keys" onBeforeToggle=${look}><h2>Keys</h2>
-      <dl>${[...found, ["↑ ↓ ← →", "In the waterfall"]].map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl></section>`;
+      <dl>${[...new Map([["↑ ↓ ← →", "In the waterfall"], ...found])].map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl></section>`;
 }
 
 addEventListener("keydown", event => {

@@ -96,8 +96,9 @@ export function usePages(path, of) {
   const go = (words, ...to) => button(words, () => turn({ path, cursors: to }));
   const nav = words => html`<nav class=pages aria-label="Pages of ${of}">${page && html`<span class=quiet>${words}</span>`}
     ${cursors[0] && go("Newer", ...cursors.slice(0, -1))}${page?.next_cursor && go("Older", ...cursors, page.next_cursor)}</nav>`;
-  useEffect(() => followChanges(reload), []);
-  return [page, wrong, nav, reload];
+  const [heard, hear] = useState({}); // no list tells the progress of its runs
+  useEffect(() => followChanges(reload, ({ run_id, progress }) => hear(before => ({ ...before, [run_id]: progress })) ?? true), []);
+  return [page, wrong, nav, reload, heard];
 }
 
 export function Countdown({ until, children }) {
@@ -110,7 +111,9 @@ export const refusal = (problem, again = "now") => problem && problem.status !==
   ${problem.errors?.[1] && problem.errors.map(({ field, message }) => html`<p><code>${field}</code> ${message}</p>`)}
   ${problem.until > 0 && html`<p>Ask again <${Countdown} until=${problem.until}>${again}<//></p>`}</div>`;
 
-export const unread = wrong => refusal(wrong) ?? html`<p class=quiet>Reading …</p>`;
+export const quiet = words => html`<p class=quiet>${words}</p>`;
+
+export const unread = wrong => refusal(wrong) ?? quiet("Reading …");
 
 // Sends its fields by their names, but for empty ones; what is clicked twice is sent once, and what was
 // wrong stands beside the button.

@@ -76,7 +76,7 @@ function Retry({ record, send }) {
   return html`<${Form} class=form send=${() => send("retry", { from_step: from, input: edited ? value : undefined, skip: skip[0] && skip })} unfit=${wrong} words="Retry from step ${from}">
     <label>Begin with <${Select} value=${from} choose=${step => begin(Number(step))}
       options=${steps.filter(({ step }) => step <= stopped).map(one => [one.step, `step ${one.step}: ${one.tool} ${brief(one.input)}`])} /></label>
-    <label>Its input <${Code} readonly=${input.shortened === true} aria-invalid=${Boolean(wrong)} text=${text} write=${now => write({ ...texts, [from]: now })} /></label>
+    <label>Its input <${Code} readonly=${input.shortened === true} aria-invalid=${!!wrong} text=${text} write=${now => write({ ...texts, [from]: now })} /></label>
     ${wrong && html`<p class=wrong>It ${wrong}.</p>`}
     <fieldset><legend>Leave out</legend>${steps.filter(({ step }) => step >= from).map(({ step, tool }) =>
       check(skip.includes(step), on => leave(on ? [...skip, step] : skip.filter(one => one !== step)), `step ${step}: ${tool}`))}</fieldset>

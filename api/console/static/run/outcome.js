@@ -4,11 +4,9 @@ import { brief, call, clock, clockTime, Countdown, every, follow, followChanges,
 // Longer values come shortened, and can be downloaded whole.
 export const recordOf = id => call(`runs/${id}?max_value_bytes=4096`);
 
-const OF = {
-  run: "queued started taken_up waiting approved rejected expired resolved cancelling retried completed failed cancelled",
-  plan: "started attempt fallback made", step: "started failed completed in_doubt progress", answer: "attempt delta",
-};
-const EVENTS = ["end", ...Object.entries(OF).flatMap(([of, all]) => all.split(" ").map(one => `${of}.${one}`))];
+const EVENTS = `end run.queued run.started run.taken_up run.waiting run.approved run.rejected run.expired run.resolved run.cancelling
+  run.retried run.completed run.failed run.cancelled plan.started plan.attempt plan.fallback plan.made step.started step.failed
+  step.completed step.in_doubt step.progress answer.attempt answer.delta`.split(/\s+/);
 
 export const SILENT = { text: "", at: 0 };
 

@@ -1,4 +1,4 @@
-// One run: what was asked, where it is, where its time went, and what can be done with it.
+// One run: what was asked, where it is, and where its time went.
 import { call, clock, counted, duration, facts, html, isSettled, once, pieces, refusal, stateOf, unread, useEffect, useRead, useState } from "../words.js";
 import { Actions } from "./actions.js";
 import { metadataOf, nowOf, outcomeOf, recordOf, Spoken, useFollowed } from "./outcome.js";
@@ -90,17 +90,15 @@ function Gone() {
 
 // The eye is led to what went wrong; else to the attempt that was made last.
 function first({ status, execution_log: log, planning_log, current }) {
-  const bad = status === "failed" ? log.findLastIndex(entry => entry.status !== "ok") : -1;
+  const bad = status === "failed" ? log.findLastIndex(entry => entry.status !== "ok") : -1, last = bad < 0 ? log.length - 1 : bad;
   if (bad < 0 && current && !current.not_before) return "c";
-  if (log[0]) return `a${bad < 0 ? log.length - 1 : bad}`;
-  return planning_log[0] && `p${planning_log.length - 1}`;
+  return last < 0 ? planning_log[0] && `p${planning_log.length - 1}` : `a${last}`;
 }
 
 const link = run => html` <a href="#/runs/${run}">${run.slice(0, 8)}</a>`;
 
 export default function Run({ id, query }) {
   const [chosen, select] = useState(query.get("at")), { run, wrong, reload, progress, answer } = useRun(id), { record, explained } = run ?? {};
-  // By words, bars and the names of rows.
   const choose = ({ target }) => {
     const { at, to = at } = target.closest("[data-at], [data-to]")?.dataset ?? {};
     if (!to) return;

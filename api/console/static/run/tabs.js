@@ -1,18 +1,16 @@
 // The rest of a record, as far as one wants to look.
-import { brief, button, call, clockTime, counted, duration, Form, hotkey, html, json, planned, stateOf, stepOf, table, typed, unread, useRead, useState, valueOf } from "../words.js";
+import { brief, button, call, clockTime, counted, duration, Form, hotkey, html, json, planned, quiet, stateOf, stepOf, table, typed, unread, useRead, useState, valueOf } from "../words.js";
 import { Fork, useTools } from "./actions.js";
 
-const none = words => html`<p class=quiet>${words}</p>`;
-
 function Result({ record: { result, error, execution_log, run_id } }) {
-  if (!result) return none(`There is no result${error ? ": the run did not complete" : " yet"}.`);
+  if (!result) return quiet(`There is no result${error ? ": the run did not complete" : " yet"}.`);
   const last = execution_log.findLastIndex(({ status }) => status === "ok");
   return html`<p>${result.summary}</p>${valueOf(result.output, `runs/${run_id}/log/${last + 1}/output`)}`;
 }
 
 function Plan({ record: { plan, planned_by, plan_proposed } }) {
   const tools = useTools();
-  if (!plan.steps[0]) return none("There is no plan.");
+  if (!plan.steps[0]) return quiet("There is no plan.");
   return html`<p>${planned_by?.reason}</p>${planned(plan.steps, tools)}
     ${plan_proposed && html`<h3>As it was proposed</h3>${planned(plan_proposed.steps, tools)}`}`;
 }
@@ -23,7 +21,7 @@ function Log({ record }) {
       started_at, html`${stepOf(step, tool)} ${brief(input)}`, html`${stateOf(status)} ${error?.message}`, duration(duration_ms)]),
     ...record.marks.map(({ at, what, by, detail }) => [at, what.replace("_", " "), `by ${by}${detail ? `: ${detail}` : ""}`]),
   ].sort();
-  if (!entries[0]) return none("Nothing is logged yet.");
+  if (!entries[0]) return quiet("Nothing is logged yet.");
   return table("Attempts, and what came from outside", ["#Time", "What", "How", "#Took"], entries.map(([at, ...rest]) => [clockTime(at), ...rest]));
 }
 
@@ -33,7 +31,7 @@ function States({ record }) {
   const [from, choose] = useState(null), [before, older] = useState("");
   const [page, wrong] = usePart(record, `history?limit=50${before && `&before=${before}`}`);
   if (!page) return unread(wrong);
-  return html`${none("What is on disk after each node. A fork begins a new run from one of these.")}
+  return html`${quiet("What is on disk after each node. A fork begins a new run from one of these.")}
     ${from && html`<${Fork} key=${from.checkpoint_id} record=${record} from=${from} />`}
     ${table("Checkpoints, the newest first", ["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"], page.checkpoints.map(one => [
       clockTime(one.time), one.node ?? "outside", one.status && stateOf(one.status), one.cursor, one.changed.join(", "), one.next.join(", ") || "–",

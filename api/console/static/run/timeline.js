@@ -1,4 +1,4 @@
-// A run's time as rows of bars: the server's spans have no gaps, and each is one bar, so that rows add up.
+// A run's time as rows of bars: spans have no gaps, and each is one bar, so that rows add up.
 import { isSettled } from "../words.js";
 
 export const PARTS = {
@@ -74,7 +74,7 @@ export function scale(spans, fold, grows) {
 export function ticks({ total, at, folds }) {
   const rough = (total - sum(folds)) / 6, power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = power * ([1, 2, 5].find(one => one * power >= rough) ?? 10), shown = [];
-  for (let time = 0; time < total && at(time) < 0.94;) {
+  for (let time = 0; time < total && at(time) < 0.88;) {
     if (!(at(time) - shown.at(-1)?.place <= 0.09)) shown.push({ time, place: at(time) });
     const next = (Math.floor(time / step + 1e-9) + 1) * step;
     const over = folds.find(({ start_ms, length_ms }) => next > start_ms && time < start_ms + length_ms);

@@ -120,17 +120,14 @@ const planning = made => panel(made.model ?? "pattern planner", `round ${made.ro
     "Told of": made.shortlist?.join(", "),
   });
 
-// The attempt that is being made, which is not logged yet.
 function current(record, { spans }) {
-  const { current: made, limits, created_at, plan } = record, step = plan.steps[made?.step - 1];
-  const begun = Date.parse(created_at) + (spans.at(-1)?.start_ms ?? 0);
+  const made = record.current, step = record.plan.steps[made?.step - 1], begun = Date.parse(record.created_at) + (spans.at(-1)?.start_ms ?? 0);
   return step && panel(stepOf(step.step, step.tool), attemptOf(record, made), "running",
-    `since ${clockTime(begun)}, at most ${duration(limits.step_timeout * 1000)}`, null, { "As planned": valueOf(step.input) });
+    `since ${clockTime(begun)}, at most ${duration(record.limits.step_timeout * 1000)}`, null, { "As planned": valueOf(step.input) });
 }
 
 // `at` is "c", or "a" or "p" with the place in the log of attempts or of planning.
 export function detailOf(at, record, explained) {
-  const index = Number(at.slice(1)), log = { a: record.execution_log, p: record.planning_log }[at[0]];
-  if (at === "c") return current(record, explained);
-  return log?.[index] && (at[0] === "a" ? attempt(record, log[index], index) : planning(log[index]));
+  const kind = at[0], index = Number(at.slice(1)), made = { a: record.execution_log, p: record.planning_log }[kind]?.[index];
+  return kind === "c" ? current(record, explained) : made && (kind === "a" ? attempt(record, made, index) : planning(made));
 }

@@ -102,7 +102,7 @@ function Several({ runs, chosen, choose, reload }) {
     ${button("Select none", () => select([]), "plain")}</div>`;
 }
 
-const cells = ({ run_id, prompt, status, tools, retries, taken_up, progress, duration_ms, created_at }, chosen, choose) => [
+const cells = ({ run_id, prompt, status, tools, retries, taken_up, duration_ms, created_at }, progress, chosen, choose) => [
   html`<input key=${run_id} type=checkbox aria-label="Select: ${prompt.slice(0, 60)}" checked=${chosen.includes(run_id)}
     onChange=${() => choose(before => before.includes(run_id) ? before.filter(one => one !== run_id) : [...before, run_id])} />`,
   html`<span class=what><a href="#/runs/${run_id}">${prompt}</a></span>`,
@@ -115,7 +115,7 @@ const open = ({ target }) => !target.closest("a, input") && target.closest("tbod
 
 export default function Runs({ query }) {
   const filter = changed(query), asked = [...filter.keys()];
-  const [chosen, choose] = useState([]), [page, wrong, nav, reload] = usePages(`runs?limit=50&${filter}`, "runs");
+  const [chosen, choose] = useState([]), [page, wrong, nav, reload, heard] = usePages(`runs?limit=50&${filter}`, "runs");
   const { runs = [], counts, total, total_is_lower_bound } = page ?? {};
   const empty = page && !runs.length, step = by => () => walk(".runs .what a", by);
   return html`
@@ -124,7 +124,7 @@ export default function Runs({ query }) {
     ${filters(query, counts)}${refusal(wrong)}
     <${Several} runs=${runs} chosen=${chosen} choose=${choose} reload=${reload} />
     ${empty && asked[0] && html`<${Nothing} query=${query} asked=${asked} />`}
-    ${runs[0] && html`<div onClick=${open}>${table("Runs, the newest first", [".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"], runs.map(run => cells(run, chosen, choose)), "runs")}</div>`}
+    ${runs[0] && html`<div onClick=${open}>${table("Runs, the newest first", [".Selected", "Run", "Status", "Tools", "#Again", "#Took", "#Accepted"], runs.map(run => cells(run, heard[run.run_id], chosen, choose)), "runs")}</div>`}
     ${nav(page && `${total_is_lower_bound ? "at least " : ""}${counted(total, "run")}`)}
     ${hotkey("j", step(1), "Next row")}${hotkey("k", step(-1), "Previous row")}`;
 }

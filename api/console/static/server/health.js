@@ -1,5 +1,5 @@
 // How the server does, and the caller's budget.
-import { button, call, check, every, html, moment, money, size, stateOf, table, unread, useEffect, useRead, useState } from "../words.js";
+import { button, call, check, every, html, moment, money, quiet, size, stateOf, table, unread, useEffect, useRead, useState } from "../words.js";
 
 const good = (is, words) => stateOf(is ? "completed" : "failed", words);
 
@@ -33,7 +33,7 @@ function Doctor() {
     card("Settings", check(all, turn, "those with their defaults, too"),
       table("Settings", ["Setting", "Value", "What it is"], told.settings.filter(one => all || one.given).map(({ name, value, given, description }) => [
         html`<code>${name}</code>`, value !== null ? String(value) : given ? "set, not shown" : "–", description])),
-      html`<p class=quiet>Texts and lists are not shown: they may hold names, places and keys.</p>`),
+      quiet("Texts and lists are not shown: they may hold names, places and keys.")),
   ];
 }
 
@@ -50,6 +50,6 @@ export default function Health() {
       : html`<p>None is configured: the pattern planner makes every plan. <code>RUNWRIGHT_MODELS</code> names models.</p>`)}
     ${Object.keys(servers)[0] && card("MCP servers", each("MCP servers", servers, "ready"))}
     ${card("Yours today", Object.entries(budget).map(([name, of]) => of && [html`<h3>${name}</h3>`, figures(of, "no limit")]),
-      html`<p class=quiet>The day ends at ${moment(renewed_at)}.</p>`)}
+      quiet(`The day ends at ${moment(renewed_at)}.`))}
     <${Doctor} />`;
 }
