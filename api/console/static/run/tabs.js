@@ -35,7 +35,7 @@ function States({ record }) {
     ${from && html`<${Fork} key=${from.checkpoint_id} record=${record} from=${from} />`}
     ${table("Checkpoints, the newest first", ["#Stored", "After", "Status", "#Done", "Changed", "Next", ".Fork"], page.checkpoints.map(one => [
       clockTime(one.time), one.node ?? "outside", one.status && stateOf(one.status), one.cursor, one.changed.join(", "), one.next.join(", ") || "–",
-      one.status && button("Fork …", () => choose(one))]))}
+      one.status && button("Fork …", () => choose(one !== from && one))]))}
     ${page.before && button("Older", () => older(page.before))}`;
 }
 
