@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from graph.record.causes import Cause, causes
 from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
 from graph.state import RunState, Status, attempts, marks, question_of
-from graph.state.rounds import is_answered, round_of, rounds_of
+from graph.state.rounds import is_answered, is_planning, round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import Time, counted, doc, duration
 from nodes.contract.steps import left_out
@@ -31,6 +31,13 @@ class Stretch(TypedDict):
     start_ms: Annotated[float, doc("From the run's acceptance, in milliseconds.")]
     length_ms: Annotated[float, doc("In milliseconds.")]
     step: Annotated[int | None, doc("The step that it was spent on; null where that is none.")]
+    entry: Annotated[
+        int | None,
+        doc(
+            "The entry that it is: its place, from 0, in `planning_log` where the part is "
+            "planning, else in `execution_log`; null where it is none."
+        ),
+    ]
 
 
 class Retries(TypedDict):
@@ -54,11 +61,17 @@ class Explanation(TypedDict):
         list[Stretch],
         doc("The same time in order: each begins where the one before ends, the first at 0."),
     ]
+    path: Annotated[
+        list[str], doc("The nodes of the graph that it was in, in order; none before it began.")
+    ]
     steps: Annotated[list[StepSpent], doc("The steps of the plan.")]
     retries: Annotated[Retries, doc("How often something was done again.")]
     causes: Annotated[
         list[Cause],
         doc("Why it failed or was cancelled: the effect first, then what led to it."),
+    ]
+    facts: Annotated[
+        list[str], doc("How far it is, who planned it and what it used, in a few words each.")
     ]
     sentences: Annotated[
         list[str],
@@ -85,9 +98,11 @@ def explain(state: RunState, *, now: float, queued: bool = False) -> Explanation
         total_ms=total / 1000,
         time_ms=cast("TimeSpent", {part: length / 1000 for part, length in spent.items()}),
         spans=[_stretch(span) for span in spans],
+        path=_path(state),
         steps=_steps(state, spans),
         retries=_retries(state),
         causes=causes(state),
+        facts=_facts(state, total / 1000),
         sentences=[],
     )
     return {**explanation, "sentences": sentences(state, explanation)}
@@ -99,7 +114,26 @@ def _stretch(span: Span) -> Stretch:
         start_ms=span.start / 1000,
         length_ms=span.length / 1000,
         step=span.step,
+        entry=span.entry,
     )
+
+
+def _path(state: RunState) -> list[str]:
+    """By what is stored: rounds tell who planned, attempts how often a step was executed."""
+    if state["started_at"] is None:
+        return []
+    path, by, steps = ["__start__"], state["planned_by"], state["plan"]["steps"]
+    rounds = [(one["planned_by"], one["first"], one["last"]) for one in rounds_of(state)]
+    for planned_by, first, last in rounds or [(by, 1, 0)]:
+        pattern = planned_by is not None and planned_by["source"] == "pattern"
+        path += ["plan", "fallback_plan"] if pattern else ["plan"]
+        path += ["execute_step" for made in attempts(state) if first <= made["step"] <= last]
+    if state["status"] in ("completed", "failed"):
+        return [*path, "finalize", "__end__"]
+    doing = state["status"] == "running" and not state["error"] and state["cursor"] < len(steps)
+    if doing and not is_planning(state) and path[-1] != "execute_step":
+        path.append("execute_step")
+    return path
 
 
 def _length(spans: Sequence[Span], part: Part, step: int | None = None) -> int:
@@ -130,6 +164,24 @@ def _retries(state: RunState) -> Retries:
         taken_up=len(marks(state, "taken_up")),
         told=len(marks(state, "retry")),
     )
+
+
+def _facts(state: RunState, total_ms: float) -> list[str]:
+    steps, by, usage = len(state["plan"]["steps"]), state["planned_by"], state["usage"]
+    facts = [duration(total_ms)] if state["status"] in SETTLED else []
+    if steps:
+        facts.append(f"{state['cursor']} of {counted(steps, 'step')} done")
+    facts.append(counted(len(attempts(state)), "attempt"))
+    if by:
+        planner = "the pattern planner" if by["source"] == "pattern" else "the caller"
+        facts.append(f"planned by {by['model'] or planner}")
+    if usage["calls"]:
+        tokens = (usage["input_tokens"] or 0) + (usage["output_tokens"] or 0)
+        price = "price not known" if usage["usd"] is None else f"${usage['usd']:.2g}"
+        facts.append(f"{counted(usage['calls'], 'call')} of models, {tokens} tokens, {price}")
+    if taken_up := len(marks(state, "taken_up")):
+        facts.append(f"taken up again {_times(taken_up)}")
+    return facts
 
 
 # An explanation of a run in three sentences: what came of it, where the time went, what was done

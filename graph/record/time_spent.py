@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from graph.state import Attempt, Mark, PlanningCall, Round, RunState, ended_at
+from graph.state import Attempt, Mark, PlanningCall, Round, RunState, attempts, ended_at
 from graph.state.rounds import approval_of, is_planning, round_of, rounds_of
 from graph.state.status import SETTLED
 from graph.state.wording import doc
@@ -40,12 +40,14 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of one part, in microseconds since the run was accepted."""
+    """A stretch of one part, in microseconds since the run was accepted; `entry`: its place in the
+    log of the attempts, or of the planning calls, where it is one of these."""
 
     part: Part
     start: int
     end: int
     step: int | None = None
+    entry: int | None = None
 
     @property
     def length(self) -> int:
@@ -58,13 +60,14 @@ class _Moment:
     """Something that the state tells the time of; `what` is a mark's, or the kind of entry.
 
     `due`: nothing may follow before. `again_with`: the model that a call is made to once more.
-    `queued`: for so many seconds it had waited for a slot.
+    `queued`: for so many seconds it had waited for a slot. `entry`: its place in its log.
     """
 
     what: str
     start: float
     end: float
     step: int | None = None
+    entry: int | None = None
     due: float | None = None
     model: str | None = None
     again_with: str | None = None
@@ -82,12 +85,14 @@ class _Walk:
     def __post_init__(self) -> None:
         self.at = self.begin
 
-    def to(self, moment: float, part: Part, step: int | None = None) -> None:
+    def to(
+        self, moment: float, part: Part, step: int | None = None, entry: int | None = None
+    ) -> None:
         """Everything until then was this."""
         before, self.at = self.at, max(self.at, min(moment, self.last))
         start, end = self._us(before), self._us(self.at)
         if end > start:
-            self.spans.append(Span(part, start, end, step))
+            self.spans.append(Span(part, start, end, step, entry))
 
     def _us(self, moment: float) -> int:
         return round((moment - self.begin) * 1_000_000)
@@ -106,7 +111,8 @@ def time_spent(state: RunState, *, now: float, queued: bool = False) -> list[Spa
     walk.to(moments[0].start, _idle(None, moments[0], due=False))
     due: _Moment | None = None
     for before, after in pairwise(moments):
-        walk.to(before.end, "planning" if before.what == "call" else "tools", before.step)
+        made: Part = "planning" if before.what == "call" else "tools"
+        walk.to(before.end, made, before.step, before.entry)
         if before.what != "taken_up":  # which leaves a backoff as it is
             due = before if before.due is not None else None
         if due is not None and due.due is not None:
@@ -190,17 +196,22 @@ def _moments(state: RunState) -> Iterator[_Moment]:
     # A cancellation ends what it finds, whose entry follows the mark and began before it.
     log = state.get("log", [])[logged:]
     entries = [entry for entry in log if entry.get("what") != "cancel"]
-    calls = state["planning_log"][made:]
+    calls = [*enumerate(state["planning_log"])][made:]
+    place = len(attempts(state)) - sum(entry["kind"] == "attempt" for entry in log)
     starts, rounds = _starts(state, log), rounds_of(state)
     yield from next(starts)
     for entry in entries:
-        while calls and _precedes(calls[0], entry, rounds):
-            yield _call(state, calls.pop(0), last=not calls)
-        yield _attempt(entry) if entry["kind"] == "attempt" else _mark(entry)
+        while calls and _precedes(calls[0][1], entry, rounds):
+            yield _call(state, *calls.pop(0), last=not calls)
+        if entry["kind"] == "attempt":
+            yield _attempt(entry, place)
+            place += 1
+        else:
+            yield _mark(entry)
         if "retry" in entry:
             yield from next(starts)
     while calls:
-        yield _call(state, calls.pop(0), last=not calls)
+        yield _call(state, *calls.pop(0), last=not calls)
 
 
 def _precedes(call: PlanningCall, entry: Any, rounds: Sequence[Round]) -> bool:
@@ -220,9 +231,9 @@ def _starts(state: RunState, log: Sequence[Any]) -> Iterator[list[_Moment]]:
         yield [] if at is None else [_Moment("start", at, at)]
 
 
-def _call(state: RunState, call: PlanningCall, *, last: bool) -> _Moment:
+def _call(state: RunState, place: int, call: PlanningCall, *, last: bool) -> _Moment:
     queued = call.get("queued_ms", 0.0) / 1000
-    moment = _Moment("call", *_times(call), model=call["model"], queued=queued)
+    moment = _Moment("call", *_times(call), entry=place, model=call["model"], queued=queued)
     if call["outcome"] == "failed" and call["transient"]:
         moment.again_with = call["model"]
     planning = state.get("planning")
@@ -231,8 +242,9 @@ def _call(state: RunState, call: PlanningCall, *, last: bool) -> _Moment:
     return moment
 
 
-def _attempt(entry: Attempt) -> _Moment:
-    return _Moment("attempt", *_times(entry), step=entry["step"], due=entry["retry_at"])
+def _attempt(entry: Attempt, place: int) -> _Moment:
+    start, end = _times(entry)
+    return _Moment("attempt", start, end, entry["step"], place, due=entry["retry_at"])
 
 
 def _mark(mark: Mark) -> _Moment:

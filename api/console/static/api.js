@@ -1,17 +1,11 @@
 // Calls of the server, and following its streams honestly.
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 
-export class Problem extends Error {
-  constructor(status, body, retryAfter) {
-    super(body?.detail ?? "The server does not answer.");
-    this.status = status;
-    this.title = body?.title ?? "No answer";
-    this.errors = body?.errors ?? [];
-    this.until = retryAfter && Date.now() + retryAfter * 1000;
-  }
-}
+const problemOf = (status, body, retryAfter) => Object.assign(new Error(body?.detail ?? "The server does not answer."), {
+  status, title: body?.title ?? "No answer", errors: body?.errors, until: retryAfter && Date.now() + retryAfter * 1000,
+});
 
-// What the server's clock shows, from the last time that it told.
+// The server's clock, as it told last.
 export const clock = {
   skew: 0,
   sync(time) { this.skew = Date.parse(time) - Date.now(); },
@@ -22,28 +16,33 @@ export const clock = {
 export async function call(path, { method = "GET", body, signal } = {}) {
   const headers = body && { "content-type": "application/json" }, asked = performance.now();
   const answer = await fetch(path, { method, signal, headers, body: body && JSON.stringify(body) })
-    .catch(error => { throw error.name === "AbortError" ? error : new Problem(0); });
+    .catch(error => { throw error.name === "AbortError" ? error : problemOf(0); });
   if (answer.status === 204) return null;
   const isJson = answer.headers.get("content-type")?.includes("json");
   const told = isJson ? await answer.json().catch(() => null) : await answer.text();
   if (answer.ok) return told;
-  const problem = new Problem(answer.status, told, Number(answer.headers.get("retry-after")));
-  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: Object.assign(problem, { asked }) }));
-  throw problem;
+  if (answer.status === 401) document.dispatchEvent(new CustomEvent("key-wanted", { detail: asked }));
+  throw problemOf(answer.status, told, Number(answer.headers.get("retry-after")));
 }
 
 export const post = (path, body, options) => call(path, { method: "POST", body, ...options });
+
+export function every(ms, does) {
+  const timer = setInterval(does, ms);
+  return () => clearInterval(timer);
+}
 
 // What changes only with the server is asked for once.
 const kept = {};
 
 export const once = (path, make) => kept[path] ??= call(path).then(make).catch(problem => { delete kept[path]; throw problem; });
 
-// What `read` gives, the problem of the last time, and how to read again: one reading at a time, and
-// one more for all who asked meanwhile. It reads whenever `after` changes.
-export function useRead(read, ...after) {
+// What is at a path, or what `from` gives, the problem of the last time, and how to read again: one
+// reading at a time, and one more for all who asked meanwhile.
+export function useRead(from, ...after) {
   const [[value, problem], show] = useState([null, null]), own = useRef({}).current;
-  Object.assign(own, { read, after: after.join() });
+  if (!from.call) after.push(from);
+  Object.assign(own, { read: from.call ? from : () => call(from), after: after.join() });
   own.again ??= async () => {
     if (own.busy) { own.due = true; return; }
     for (own.busy = own.due = true; own.due;) {
@@ -54,29 +53,26 @@ export function useRead(read, ...after) {
     own.busy = false;
   };
   useEffect(() => { own.again(); }, after);
-  return [value, problem, own.again, change => show(([before, wrong]) => [before && change(before), wrong])];
+  return [value, problem, own.again];
 }
 
-// What `ask` gives about a text that is typed, once it has rested for so long, in ms; undefined until then.
-export function useRested(text, rest, ask) {
+// What `ask` gives about a text, once its typing has rested for so long, in ms.
+const REST = 150;
+
+export function useRested(text, ask) {
   const [[about, told], tell] = useState([]);
   useEffect(() => {
     const aborted = new AbortController();
-    const timer = setTimeout(() => text && ask(aborted.signal).then(found => tell([text, found]), () => {}), rest);
+    const timer = setTimeout(() => text && ask(aborted.signal).then(found => tell([text, found]), () => {}), REST);
     return () => { clearTimeout(timer); aborted.abort(); };
   }, [text]);
   return about === text ? told : undefined;
 }
 
-// A heartbeat comes every 5 s: after so long without anything, in ms, the stream is dead, whatever the
-// socket says.
-const SILENCE = 11_000, AGAIN = 1_000;
-
-// Whether what is shown is live: "off", "live", "paused" by who watches, or "lost" with the time until
-// which it was.
+// Whether what is shown is live, or "paused" by who watches, or "lost", and until when it was.
 export const live = {
   state: "off",
-  until: 0,
+  until: Date.now(),
   watchers: new Set(),
   watch(told) {
     this.watchers.add(told);
@@ -84,20 +80,22 @@ export const live = {
   },
   pause() {
     if (this.state === "off") return;
+    this.until = clock.now();
     this.tell(this.state === "paused" ? "lost" : "paused");
     document.dispatchEvent(new Event("visibilitychange"));
   },
   tell(state) {
     if (state === this.state) return;
-    if (state === "paused" || (state === "lost" && this.state === "off")) this.until = clock.now();
     this.state = document.documentElement.dataset.live = state;
     for (const told of this.watchers) told(state);
   },
 };
 
-// Follow a stream of events. `path` gives its address after the last number that was seen; `onEvent`
-// gets type and data, and "opened" each time that it is connected, with how often it was before: what
-// was missed is read then.
+// A heartbeat comes every 5 s: after so many ms without one the stream is dead, whatever the socket says.
+const SILENCE = 11_000, AGAIN = 1_000;
+
+// `path` gives the address of a stream after the last event that was seen; "opened" tells `onEvent` each
+// time that it is connected, with how often it was before: what was missed is read then.
 export function follow(path, types, onEvent, last = 0) {
   let source, again, heard, opened = 0;
   const alive = () => {
@@ -124,24 +122,23 @@ export function follow(path, types, onEvent, last = 0) {
     for (const type of [...types, "heartbeat"]) {
       source.addEventListener(type, event => {
         const data = JSON.parse(event.data);
-        if (type === "heartbeat") clock.sync(data.server_time);
-        alive();
         if (event.lastEventId) last = Number(event.lastEventId);
-        if (type !== "heartbeat") onEvent(type, data);
+        type === "heartbeat" ? clock.sync(data.server_time) : onEvent(type, data);
+        alive();
         if (type === "end") stop();
       });
     }
   };
   // A browser has few connections to a server: what nobody sees needs none.
   const unwatched = () => document.hidden || live.state === "paused";
-  const watch = setInterval(() => {
+  const unwatch = every(1000, () => {
     if (unwatched() || Date.now() - heard < SILENCE) return;
     live.tell("lost");
     open();
-  }, 1000);
+  });
   const shown = () => unwatched() ? close() : open();
   const stop = () => {
-    clearInterval(watch);
+    unwatch();
     document.removeEventListener("visibilitychange", shown);
     close();
     live.tell("off");
@@ -151,14 +148,13 @@ export function follow(path, types, onEvent, last = 0) {
   return stop;
 }
 
-// Changes of runs that come close together are told once, after so long, in ms; each at once to `each`,
-// which answers `false` where it does not matter.
+// Changes of runs that come as close together, in ms, are told once.
 const PAUSE = 250;
 
-export function followChanges(changed, each) {
+export function followChanges(changed, concerns = () => true) {
   let timer;
   const stop = follow(() => "runs/stream", ["run.changed"], (type, change) => {
-    if (type !== "opened" && each?.(change) === false) return;
+    if (type !== "opened" && !concerns(change)) return;
     clearTimeout(timer);
     timer = setTimeout(changed, PAUSE);
   });

@@ -132,7 +132,9 @@ def test_a_plan_is_edited_and_approved(browser: Browser, server: ServerProcess) 
         expect(page.locator(".approve")).to_contain_text("of which 1 changes something")
 
         page.get_by_label("Input of step 1").fill("{}")
-        expect(page.locator(".approve .wrong")).to_have_text("Step 1: shop.order needs item.")
+        expect(page.locator(".approve .wrong")).to_have_text(
+            "step 1: item of shop.order: Field required. The run waits as before."
+        )
         page.get_by_label("Input of step 1").fill('{"item": "soup"}')
         page.get_by_role("button", name="Remove step 2").click()
         page.get_by_role("button", name="Approve the edited plan").click()

@@ -215,6 +215,43 @@ def mark(what: Any, at: float) -> Mark:
     return Mark(kind="mark", what=what, at=at, by="server", detail=None)
 
 
+def test_each_entry_of_the_logs_has_its_stretch_and_what_is_not_logged_has_none() -> None:
+    """By their places in the record, which for a fork has those of its origin before them."""
+    state = attempted(planned(queued(), 3), started_at=CREATED_AT + 2)
+    state = attempted(state, started_at=CREATED_AT + 3)
+    fork = ForkedFrom(run_id="o", checkpoint_id="c", from_step=2, skip=[], logged=1, planned=0)
+    for run in (state, cast("RunState", {**state, "forked_from": fork})):
+        spans = explain(run, now=CREATED_AT + 9)["spans"]
+        found = [
+            (one["part"], one["entry"]) for one in spans if one["part"] in ("planning", "tools")
+        ]
+        made = [("tools", 0), ("tools", 1)] if run is state else [("tools", 1)]
+        assert found == [("planning", 0), *made, ("tools", None)]
+
+
+def test_the_path_goes_through_the_graph_as_the_run_did_and_ends_with_it() -> None:
+    assert explain(queued(), now=CREATED_AT + 1)["path"] == []
+    state = attempted(planned(queued(), 2))
+    through = ["__start__", "plan", "fallback_plan", "execute_step"]
+    assert explain(planned(queued(), 2), now=CREATED_AT + 2)["path"] == through
+    assert explain(state, now=CREATED_AT + 2)["path"] == through
+    done = completed(attempted(state))
+    assert explain(done, now=0)["path"] == [*through, "execute_step", "finalize", "__end__"]
+    assert explain(cancelled(state), now=0)["path"] == through
+
+
+def test_the_facts_are_how_far_it_is_and_what_it_used() -> None:
+    state = attempted(planned(queued(), 2))
+    known = ["1 of 2 steps done", "1 attempt", "planned by the pattern planner"]
+    assert explain(state, now=CREATED_AT + 2)["facts"] == known
+    usage = {**state["usage"], "calls": 1, "input_tokens": 8, "output_tokens": 2, "usd": 0.0042}
+    log = [*state["log"], mark("taken_up", CREATED_AT + 3)]
+    again = cast("RunState", {**state, "usage": usage, "log": log})
+    used = ["1 call of models, 10 tokens, $0.0042", "taken up again once"]
+    assert explain(again, now=CREATED_AT + 4)["facts"] == [*known, *used]
+    assert explain(completed(attempted(state)), now=0)["facts"][0] == "60.0 s"
+
+
 def test_a_run_that_is_done_explains_the_same_at_any_later_time() -> None:
     state = finished()
 

@@ -1,30 +1,25 @@
-// What came of a run, and its answer while it is given.
-import { follow, followChanges } from "../api.js";
-import { html, listed, useEffect, useRef, useState } from "../words.js";
+// What came of a run, where it is, and its answer while it is given.
+import { brief, call, clock, clockTime, Countdown, every, follow, followChanges, html, listed, timeOf, useEffect, useRef, useState } from "../words.js";
 
-// Longer values come shortened; they are to be downloaded whole.
-export const MOST = 4096;
+// Longer values come shortened, and can be downloaded whole.
+export const recordOf = id => call(`runs/${id}?max_value_bytes=4096`);
 
-const OF = {
-  run: "queued started taken_up waiting approved rejected expired resolved cancelling retried completed failed cancelled",
-  plan: "started attempt fallback made", step: "started failed completed in_doubt progress", answer: "attempt delta",
-};
-const EVENTS = ["end", ...Object.entries(OF).flatMap(([of, all]) => all.split(" ").map(one => `${of}.${one}`))];
+const EVENTS = `end run.queued run.started run.taken_up run.waiting run.approved run.rejected run.expired run.resolved run.cancelling
+  run.retried run.completed run.failed run.cancelled plan.started plan.attempt plan.fallback plan.made step.started step.failed
+  step.completed step.in_doubt step.progress answer.attempt answer.delta`.split(/\s+/);
 
-// The answer so far, and at which character of it one is.
 export const SILENT = { text: "", at: 0 };
 
-// The same with its next words: those at 0 are a new beginning, and before others some may have been missed.
-export function heard({ text, at }, { text: words, offset }) {
-  const next = offset + Array.from(words).length;
-  return { text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: next };
-}
+// An answer with its next words: at 0 it begins anew, and before others some may have been missed.
+export const heard = ({ text, at }, { text: words, offset }) => ({
+  text: offset ? `${text}${offset > at ? "… " : ""}${words}` : words, at: offset + Array.from(words).length,
+});
 
-// Follows a run from its record on, or without one the changes of all; its answer so far, and its progress.
-export function useFollowed(read, record, reload, concerns) {
+// Follows a run from its record on, or without one the changes of all; nothing until they are read.
+export function useFollowed(record, reload, concerns) {
   const [answer, say] = useState(SILENT), [progress, advance] = useState(null);
   useEffect(() => {
-    if (!read) return;
+    if (record === null) return;
     say(SILENT);
     advance(null);
     if (!record) return followChanges(reload, concerns);
@@ -34,21 +29,20 @@ export function useFollowed(read, record, reload, concerns) {
       if (type === "step.started") advance(null);
       if (type !== "opened" || event > 0) reload(); // at first it goes on from the record that is shown
     }, record.last_event_id);
-  }, [read, record?.run_id]);
+  }, [record && record.run_id]);
   return { answer, progress };
 }
 
-export const Metadata = ({ of }) => Object.entries(of.metadata ?? {}).map(([name, text]) => html` <span class=tag>${name}: ${text}</span>`);
+export const metadataOf = metadata => Object.entries(metadata ?? {}).map(([name, text]) => html` <span class=tag>${name}: ${text}</span>`);
 
-const again = prompt => `#/?${new URLSearchParams({ prompt })}`;
+const again = (prompt, words) => html`<a href="#/?${new URLSearchParams({ prompt })}">${words}</a>`;
 
-export function Outcome({ record, causes = [] }) {
-  const { result, error } = record;
+export function outcomeOf({ prompt, result, error }, causes = []) {
   if (error) {
     return html`<div class="outcome bad"><p><b>${error.message}</b></p>
       ${causes.slice(1).map(cause => html`<p class=quiet>because ${cause.message}</p>`)}
-      ${error.examples[0] && html`<p class=quiet>These would be understood: ${listed(error.examples, one => html`<a href=${again(one)}><q>${one}</q></a>`)}.</p>`}
-      ${error.unparsed?.[0] && html`<p>Nothing was done. <a href=${again(record.prompt)}>Edit and run</a></p>`}</div>`;
+      ${error.examples[0] && html`<p class=quiet>These would be understood: ${listed(error.examples, one => again(one, html`<q>${one}</q>`))}.</p>`}
+      ${error.unparsed?.[0] && html`<p>Nothing was done. ${again(prompt, "Edit and run")}</p>`}</div>`;
   }
   if (!result) return null;
   const { answer, output, summary } = result;
@@ -56,22 +50,26 @@ export function Outcome({ record, causes = [] }) {
   return html`<div class="outcome good">${short !== null && html`<p class=${short.length < 40 ? "large" : "answer"}>${short}</p>`}<p>${summary}</p></div>`;
 }
 
-// How often a screen reader is told how it stands, in ms.
-const QUIET = 5000;
+const WHY = { pending: "has not begun", running: "goes on", approval: "waits for an approval", in_doubt: "waits for a word about a step in doubt" };
 
-// What it is told of a run, in one line.
-export const spokenOf = ({ status, current, error, result }, progress) => [
-  status, current && `step ${current.step}, attempt ${current.attempt}`, progress && `${progress.done}${progress.total ? ` of ${progress.total}` : ""}`,
-  error?.message ?? result?.answer?.text ?? result?.summary,
-].filter(Boolean).join(", ");
+const doneOf = ({ done, total }) => `${done}${total ? ` of ${total}` : ""}`;
 
-// Says a text to those who cannot see what changes, not more often than they can listen.
-export function Spoken({ text }) {
-  const [said, say] = useState("");
-  const last = useRef(0);
-  useEffect(() => {
-    const timer = setTimeout(() => { last.current = Date.now(); say(text); }, Math.max(0, last.current + QUIET - Date.now()));
-    return () => clearTimeout(timer);
-  }, [text]);
+export function nowOf({ current, plan, limits, waits_for_run: before, result }, answer, progress) {
+  const step = plan.steps[current?.step - 1], due = Date.parse(current?.not_before);
+  return html`${current && html`<p class=now><b>step ${current.step}</b> <code>${step?.tool}</code> ${brief(step?.input)} · attempt ${current.attempt} of ${limits.max_attempts}
+      ${due > clock.now() && html` · waits until ${timeOf(current.not_before, clockTime)}, <${Countdown} until=${due - clock.skew}>due<//>`}</p>`}
+    ${before && html`<p class=now>Behind <a href="#/runs/${before.run_id}">the run before</a>, which ${WHY[before.why]}.</p>`}
+    ${progress && html`<p class=now><progress max=${progress.total} value=${progress.total && progress.done} aria-label="Progress of the attempt"></progress>
+      <span class=number> ${doneOf(progress)}</span> ${progress.message}</p>`}
+    ${!result && answer.text && html`<p class="answer streamed">${answer.text}</p>`}`;
+}
+
+// Tells screen readers how a run stands, not more often than one can listen, in ms, but errors at once.
+export function Spoken({ of: { status, current, error, result }, progress }) {
+  const [said, say] = useState(""), text = useRef();
+  text.current = [status, current && `step ${current.step}, attempt ${current.attempt}`, progress && doneOf(progress),
+    error?.message ?? result?.answer?.text ?? result?.summary].filter(Boolean).join(", ");
+  useEffect(() => say(text.current), [!error]);
+  useEffect(() => every(5000, () => say(text.current)), []);
   return html`<p class=hidden role=status>${said}</p>`;
 }

@@ -1,6 +1,4 @@
-// A run's time as rows of bars: pure, from its record and its explanation.
-//
-// The server's spans follow each other without a gap; each is one bar, so that the rows add up.
+// A run's time as rows of bars: spans have no gaps, and each is one bar, so that rows add up.
 import { isSettled } from "../words.js";
 
 export const PARTS = {
@@ -8,120 +6,79 @@ export const PARTS = {
   tools: "tools", interruption: "crash until recovery", other: "storage and all else",
 };
 
-// Where rows stand that are of no step.
-const RANKS = { queue: -2, plan: -1, waiting: 1e6, interruption: 2e6, other: 3e6 };
-
-// What a person need not watch: a stretch of these that fills more than a fifth is folded, unless it
-// is short, in ms.
+// Nobody need watch these: more than a fifth of them is folded to a tenth, unless it is short, in ms.
 const IDLE = ["queue", "waiting", "backoff", "interruption"];
 const FOLDED = 0.2, SHARE = 0.1, SHORT = 1000;
 
-// Times in records are in ms, those of spans in µs.
-const NEAR = 1.5;
-
 const sum = spans => spans.reduce((total, span) => total + span.length_ms, 0);
 
-// The spans of a run that goes on, the last one grown until `now`.
-export function grown(record, { spans: all, total_ms }, now) {
-  if (isSettled(record)) return all;
-  const end = Math.max(total_ms, now - Date.parse(record.created_at)), last = all.at(-1) ?? { part: "queue", start_ms: 0, length_ms: 0 };
-  const grew = { ...last, length_ms: Math.max(last.length_ms, end - last.start_ms) };
-  return grew.length_ms > 0 ? [...all.slice(0, -1), grew] : all;
+export function grown(record, { spans, total_ms }, now) {
+  if (isSettled(record)) return spans;
+  const last = spans.at(-1) ?? { part: "queue", start_ms: 0, length_ms: 0 }, { start_ms, length_ms } = last;
+  const grew = { ...last, length_ms: Math.max(length_ms, total_ms - start_ms, now - Date.parse(record.created_at) - start_ms) };
+  return grew.length_ms > 0 ? [...spans.slice(0, -1), grew] : spans;
 }
 
-// Takes the log entry of a span, each once.
-function taken({ created_at }, log) {
-  const from = Date.parse(created_at), rest = log.map((entry, index) => ({ entry, index, start: Date.parse(entry.started_at) - from }));
-  return (span, step) => {
-    const at = rest.findIndex(({ entry, start }) => entry.step === step && Math.abs(start - span.start_ms) < NEAR);
-    return at < 0 ? {} : rest.splice(at, 1)[0];
-  };
-}
-
-// The rows, each `{key, label, bars, ms}`; a step and the planning have one for each attempt below
-// them, where there are several. `at` is what Detail shows: "c" is the attempt that is being made,
-// which no log has yet.
+// Steps and the planning have rows of their own for each of several attempts. What is being made is in
+// no log yet: it is at "c".
 export function rows(record, spans) {
-  const { plan: { steps }, current, progress } = record, going = !isSettled(record);
-  const attempt = taken(record, record.execution_log), planning = taken(record, record.planning_log);
-  const byKey = {};
-  const row = (key, label, step) => byKey[key] ??= { key, label, step, bars: [], parts: [] };
+  const { plan: { steps }, current, progress, execution_log, planning_log } = record, byKey = {};
+  const row = (key, label, step) => byKey[key] ??= { key, label, step, depth: 1, bars: [], parts: [] };
   const stepRow = step => row(`step-${step}`, steps[step - 1]?.tool ?? "step", step);
-  let part; // where what follows an attempt or a call belongs
+  // Steps to come have a row, too, so that one sees what the plan is before it is done.
+  row("queue", PARTS.queue);
+  row("plan", "plan");
+  for (const { step } of steps) stepRow(step);
+  let last; // where what follows an attempt or a call belongs
   spans.forEach((span, index) => {
-    const ofStep = span.part === "tools" || (span.part === "backoff" && span.step);
-    if (!ofStep && !["planning", "backoff"].includes(span.part)) {
-      row(span.part, PARTS[span.part]).bars.push(span);
+    const { part } = span, live = !isSettled(record) && index === spans.length - 1, bar = { ...span };
+    if (!["tools", "planning", "backoff"].includes(part)) {
+      row(part, PARTS[part]).bars.push(bar);
       return;
     }
-    const bar = { ...span }, live = going && index === spans.length - 1;
-    const step = ofStep ? span.step ?? current?.step ?? progress.done + 1 : undefined;
-    const of = ofStep ? stepRow(step) : row("plan", "plan");
-    if (span.part !== "backoff") {
-      const { entry = {}, index: place } = ofStep ? attempt(span, step) : planning(span);
+    const step = span.step ?? (part === "tools" ? current?.step ?? progress.done + 1 : undefined), of = step ? stepRow(step) : byKey.plan;
+    if (part !== "backoff") {
+      const entry = (step ? execution_log : planning_log)[span.entry] ?? {};
+      bar.at = span.entry !== null ? `${step ? "a" : "p"}${span.entry}` : step && live ? "c" : null;
       bar.status = entry.outcome ?? entry.status ?? (live ? "running" : "cancelled");
-      bar.at = place >= 0 ? `${ofStep ? "a" : "p"}${place}` : ofStep && live ? "c" : null;
-      const label = ofStep ? `attempt ${entry.attempt ?? current?.attempt ?? of.parts.length + 1}` : entry.model ?? "pattern planner";
-      part = { key: `${of.key}-${index}`, label, again: entry.generation, bars: [], at: bar.at, status: bar.status };
-      of.parts.push(part);
+      const label = step ? `attempt ${entry.attempt ?? current?.attempt ?? of.parts.length + 1}` : entry.model ?? "pattern planner";
+      of.parts.push(last = { key: `${of.key}-${index}`, label, again: entry.generation, depth: 2, bars: [] });
     }
     of.bars.push(bar);
-    part?.bars.push(bar);
+    last?.bars.push(bar);
   });
-  // Steps to come have a row, so that one sees what the plan is before it is done.
-  for (const { step } of steps) stepRow(step);
-  return Object.values(byKey).map(one => {
-    const parts = one.parts.length > 1 ? one.parts.map(each => ({ ...each, ms: sum(each.bars) })) : [];
-    const { at, status } = one.bars.findLast(bar => bar.at) ?? {};
-    return { ...one, at, status, parts, ms: sum(one.bars) };
-  }).sort((a, b) => (RANKS[a.key] ?? a.step) - (RANKS[b.key] ?? b.step));
+  const whole = ({ parts = [], ...row }) => {
+    const { at, status } = row.bars.findLast(bar => bar.at) ?? {};
+    return { ...row, at, status, parts: parts[1] ? parts.map(whole) : [], ms: sum(row.bars) };
+  };
+  return Object.values(byKey).filter(({ bars, step }) => bars[0] || step).map(whole);
 }
 
-export function totals(spans) {
-  const all = {};
-  for (const { part, length_ms } of spans) all[part] = (all[part] ?? 0) + length_ms;
-  return Object.keys(PARTS).filter(part => all[part]).map(part => ({ part, ms: all[part] }));
-}
+export const totals = spans => Object.keys(PARTS).map(part => ({ part, ms: sum(spans.filter(span => span.part === part)) })).filter(({ ms }) => ms);
 
-// From a time to its place between 0 and 1; long idle stretches, `foldable`, are `folds`.
-// While a run goes on the end of the axis grows in steps, so that bars keep their places in between;
-// `key` is the same as long as they do.
+// From a time to its place between 0 and 1. While a run goes on the axis grows in steps, so that bars
+// keep their places in between; `key` is the same as long as they do.
 export function scale(spans, fold, grows) {
   const total = sum(spans) || 1;
   const long = spans.filter(({ part, length_ms }) => IDLE.includes(part) && length_ms > Math.max(SHORT, FOLDED * total));
-  const shown = total - sum(long);
+  const rest = total - sum(long);
   // Where all is idle there is nothing to make room for.
-  const foldable = shown > 0.001 && long.length < 9 ? long : [], folds = fold ? foldable : [], room = 1 - SHARE * folds.length;
-  const length = folds[0] ? shown : total, step = 2 ** Math.ceil(Math.log2(length)) / 32;
-  const whole = grows ? Math.ceil(length / step) * step : length;
-  let left = 0;
-  const pieces = spans.map(span => {
-    const { start_ms, length_ms } = span, width = folds.includes(span) ? SHARE : (length_ms / whole) * room;
-    left += width;
-    return { start_ms, length_ms, width, left: left - width };
-  });
-  const at = time => {
-    const piece = pieces.findLast(({ start_ms }) => start_ms <= time) ?? pieces[0];
-    return piece ? piece.left + (Math.min(1, (time - piece.start_ms) / piece.length_ms) || 0) * piece.width : 0;
-  };
+  const foldable = rest > 0.001 && long.length < 9 ? long : [], folds = fold ? foldable : [];
+  const length = folds[0] ? rest : total, step = 2 ** Math.ceil(Math.log2(length)) / 32;
+  const whole = (grows ? Math.ceil(length / step) * step : length) / (1 - SHARE * folds.length);
+  const hidden = (until, { start_ms, length_ms }) => Math.max(0, Math.min(1, (until - start_ms) / length_ms)) * (length_ms - SHARE * whole);
+  const at = time => folds.reduce((left, one) => left - hidden(time, one), Math.min(time, total)) / whole;
   return { total, at, folds, foldable, key: `${whole} ${folds.length}` };
 }
 
-// Round times for the axis, those left out that would stand too close.
 export function ticks({ total, at, folds }) {
   const rough = (total - sum(folds)) / 6, power = 10 ** Math.floor(Math.log10(rough || 1));
-  const step = power * ([1, 2, 5].find(one => one * power >= rough) ?? 10);
-  const times = [0];
-  let from = 0;
-  for (const { start_ms, length_ms } of [...folds, { start_ms: total, length_ms: 0 }]) {
-    for (let time = Math.ceil(from / step) * step; time < start_ms; time += step) times.push(time);
-    from = start_ms + length_ms;
-    if (from < total) times.push(from);
-  }
-  const shown = [];
-  for (const time of times) {
-    const place = at(time);
-    if (place < 0.94 && !(place - shown.at(-1)?.place <= 0.09)) shown.push({ time, place });
+  const step = power * ([1, 2, 5].find(one => one * power >= rough) ?? 10), shown = [];
+  for (let time = 0; time < total && at(time) < 0.88;) {
+    if (!(at(time) - shown.at(-1)?.place <= 0.09)) shown.push({ time, place: at(time) });
+    const next = (Math.floor(time / step + 1e-9) + 1) * step;
+    const over = folds.find(({ start_ms, length_ms }) => next > start_ms && time < start_ms + length_ms);
+    time = over ? over.start_ms + over.length_ms : next;
   }
   return shown;
 }
