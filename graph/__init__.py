@@ -1,7 +1,7 @@
 """The machine: what travels, where it goes, how a run is kept.
 
-`build` has the nodes and their edges: where a run goes after each node, a step that is tried again
-included. `compose` builds everything from the settings, and `service` is what it gives: `Runs`,
+`edges` decides where a run goes after each node, a step that is tried again included, and `build`
+wires them. `compose` builds everything from the settings, and `service` is what it gives: `Runs`,
 with every command on runs. `drawing` shows the graph; `workbench` is for notebooks and Studio.
 
 What is done with a run is read in five files each, in this order. The first three begin with a file

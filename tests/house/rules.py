@@ -36,6 +36,7 @@ FLOORS = (
     ("graph.queue", "graph.models"),
     ("graph.storage",),
     ("graph.build",),
+    ("graph.edges",),
     ("graph.record",),
     ("graph.settings",),
     ("nodes.plan", "nodes.fallback_plan", "nodes.execute_step", "nodes.finalize"),

@@ -65,7 +65,7 @@ def test_nothing_leads_to_itself() -> None:
     [
         ("climbing", "tools/todos.py", "from nodes.plan import plan"),
         ("climbing", "nodes/plan.py", "from graph.build import build_graph"),
-        ("climbing", "graph/build.py", "from graph.storage.open import open_storage"),
+        ("climbing", "graph/edges.py", "from graph.build import build_graph"),
         ("climbing", "graph/queue/executor.py", "from graph.models.client import LiteLlmModel"),
         ("climbing", "graph/commands/fork.py", "from api.app import create_app"),
         ("climbing", "graph/state/row.py", "from tools.registry import Tool"),
