@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from api.app import HttpLimits, create_app
 from api.errors.answers import encoded
 from api.middleware.connections import DROPPED, GuardedProtocol, guarded
-from api.middleware.places import ConnectionLimits
+from api.middleware.places import READERS, ConnectionLimits, Connections
 from api.middleware.turns import PAUSE, PacedFlow
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
@@ -275,3 +275,31 @@ async def test_what_comes_of_a_stranger_is_counted_before_it_is_a_request(served
     writer.write(b"GET / HTTP/1.1\r\n")
     await until(lambda: stranger.seen >= 0)
     writer.close()
+
+
+# Who does not read what he is sent.
+
+
+class Unread(asyncio.Transport):
+    """Has been sent so many bytes that were not read."""
+
+    aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0 if self.aborted else 1000
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_of_many_at_one_address_who_do_not_read_the_one_that_waits_longest_is_closed() -> None:
+    opened = Connections(ConnectionLimits(unread=(READERS - 2) * 1000))
+    waiting = [Unread() for _ in range(READERS)]
+    for one in waiting:
+        opened.note_unread(one, "192.0.2.1")
+        opened.note_unread(Unread(), "192.0.2.2")
+    assert not any(one.aborted for one in waiting)  # few may have as much as there is
+    opened.note_read(waiting[0], "192.0.2.1")
+    opened.note_unread(waiting[0], "192.0.2.1")
+    opened.note_unread(Unread(), "192.0.2.1")
+    assert [one.aborted for one in waiting] == [False, True, *[False] * (READERS - 2)]
