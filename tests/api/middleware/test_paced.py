@@ -17,8 +17,8 @@ from uvicorn.server import ServerState
 
 from api.app import HttpLimits, create_app
 from api.errors.answers import encoded
-from api.middleware.connections import GuardedProtocol, guarded
-from api.middleware.places import ConnectionLimits
+from api.middleware.connections import DROPPED, GuardedProtocol, guarded
+from api.middleware.places import READERS, ConnectionLimits, Connections
 from api.middleware.turns import PAUSE, PacedFlow
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
@@ -132,12 +132,15 @@ def test_whoever_goes_before_his_answers_ends_all_of_them(tmp_path: Path) -> Non
 
 
 class CountedFlow(PacedFlow):
-    """Counts how often it is held."""
+    """Counts how often it is held, and for how long it was the last time, in seconds."""
 
     holds = 0
+    held_for = 0.0
 
     def hold(self, seconds: float) -> None:
-        self.holds += self._held is None
+        if self._held is None:
+            self.holds += 1
+            self.held_for = seconds
         super().hold(seconds)
 
 
@@ -203,7 +206,7 @@ async def test_half_a_request_of_who_took_too_much_is_held_and_goes_on_whole(
         [alice] = served.connections
         await until(lambda: alice._body == 1000)
         assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
-        flow = cast("CountedFlow", alice._flow)
+        flow = flow_of(alice)
         for start in range(1000, 5000, 1000):
             served.took_much("alice")
             holds = flow.holds
@@ -219,3 +222,84 @@ async def test_half_a_request_of_who_took_too_much_is_held_and_goes_on_whole(
         record = (await client.get(f"/runs/{run['run_id']}", headers=headers("alice"))).json()
     assert record["prompt"] == prompt
     writer.close()
+
+
+def flow_of(connection: GuardedProtocol) -> CountedFlow:
+    return cast("CountedFlow", connection._flow)
+
+
+@pytest.fixture
+async def sent_away(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[asyncio.StreamWriter]]:
+    """Two connections that were refused and are not closed, by a server that is in no hurry."""
+    monkeypatch.setattr("api.middleware.connections.LINGER", 36_000.0)
+    writers = []
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writers.append(writer)
+        writer.write(b"hello\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 400")
+    yield writers
+    for writer in writers:
+        writer.close()
+
+
+async def test_who_sends_on_is_read_of_the_less_often_the_more_there_are(
+    served: Served, sent_away: list[asyncio.StreamWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.middleware.connections.PAUSE", 3_600.0)
+    for number, (writer, one) in enumerate(zip(sent_away, served.connections, strict=True), 1):
+        writer.write(b"x")
+        await until(lambda one=one: one._dropped == 1)
+        assert flow_of(one).held_for == 3_600 * number
+    async with httpx.AsyncClient(base_url=served.url, trust_env=False) as client:
+        for writer in sent_away:
+            writer.write(b"x")
+            assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
+    assert [one._dropped for one in served.connections[:2]] == [1, 1]
+
+
+async def test_who_sends_on_without_end_is_read_of_no_more(
+    served: Served, sent_away: list[asyncio.StreamWriter]
+) -> None:
+    sent_away[0].write(b"x" * (2 * DROPPED))
+    await until(lambda: served.connections[0]._dropped > DROPPED)
+    assert flow_of(served.connections[0])._stopped
+
+
+async def test_what_comes_of_a_stranger_is_counted_before_it_is_a_request(served: Served) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    stranger = served.share.of_stranger("127.0.0.1")
+    assert stranger.seen < 0
+    writer.write(b"GET / HTTP/1.1\r\n")
+    await until(lambda: stranger.seen >= 0)
+    writer.close()
+
+
+# Who does not read what he is sent.
+
+
+class Unread(asyncio.Transport):
+    """Has been sent so many bytes that were not read."""
+
+    aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0 if self.aborted else 1000
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_of_many_at_one_address_who_do_not_read_the_one_that_waits_longest_is_closed() -> None:
+    opened = Connections(ConnectionLimits(unread=(READERS - 2) * 1000))
+    waiting = [Unread() for _ in range(READERS)]
+    for one in waiting:
+        opened.note_unread(one, "192.0.2.1")
+        opened.note_unread(Unread(), "192.0.2.2")
+    assert not any(one.aborted for one in waiting)  # few may have as much as there is
+    opened.note_read(waiting[0], "192.0.2.1")
+    opened.note_unread(waiting[0], "192.0.2.1")
+    opened.note_unread(Unread(), "192.0.2.1")
+    assert [one.aborted for one in waiting] == [False, True, *[False] * (READERS - 2)]
