@@ -62,7 +62,9 @@ def test_a_fleet_goes_on_beside_tables_that_got_more_and_is_kept_from_all_others
         told = runwright("migrate", folder=tmp_path)
         assert told.stdout == f"the database already has version {now + 2} of the tables\n"
 
-        become(monkeypatch, MORE, "SELECT 1", "ALTER TABLE runs DROP COLUMN later", beside={now + 1})
+        become(
+            monkeypatch, MORE, "SELECT 1", "ALTER TABLE runs DROP COLUMN later", beside={now + 1}
+        )
         with pytest.raises(StorageError, match="in use: stop all its servers and workers"):
             asyncio.run(migrate_postgres(url))
     assert asyncio.run(migrate_postgres(url)) == (now + 2, now + 3)
