@@ -161,6 +161,7 @@ async def flow(transport: Transport) -> PacedFlow:
 
 async def test_a_held_flow_goes_on_by_itself(flow: PacedFlow, transport: Transport) -> None:
     flow.hold(0.001)
+    flow.hold(0.001)
     assert not transport.reading
     flow.resume_reading()  # the application asks for more
     assert not transport.reading
