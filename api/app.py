@@ -22,7 +22,7 @@ from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsG
 from api.middleware.metrics import PATH as METRICS
 from api.middleware.metrics import CountedRequests, MetricsPage
 from api.middleware.sessions import Sessions
-from api.middleware.turns import CountedTime, Turns
+from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.audit import router as audit_router
@@ -123,6 +123,7 @@ def create_app(
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(CountedTime, share=share),
             Middleware(AnswerHeaders),
             *_cors(limits.cors_origins),
             Middleware(HeadAsGet),
@@ -133,7 +134,7 @@ def create_app(
             # What the guards below raise never reaches FastAPI's own handlers. It also keeps an
             # unexpected error from being logged a second time by the server.
             Middleware(ExceptionMiddleware, handlers=HANDLERS),
-            Middleware(CountedTime, share=share),
+            Middleware(RefusedTurns, share=share),
             Middleware(
                 Loopback, allowed_hosts=limits.allowed_hosts, allowed_origins=limits.cors_origins
             ),

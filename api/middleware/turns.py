@@ -7,16 +7,13 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from api.middleware.access import OWNER, KeyRefused
+from api.middleware.access import OWNER, HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.places import ALIVE, network
 from graph.queue.share import METER, LoopShare, Meter, Metered
 
 
 class CountedTime:
-    """Counts how long the loop works for a request; a stranger's, as that of his address.
-
-    A stranger who is refused waits for his turn to be told so.
-    """
+    """Counts how long the loop works for a request, with all that is done to answer it."""
 
     def __init__(self, app: ASGIApp, share: LoopShare) -> None:
         self._app = app
@@ -31,11 +28,23 @@ class CountedTime:
             # What every middleware returns is a coroutine.
             answering = cast("Coroutine[Any, Any, None]", self._app(scope, receive, send))
             await Metered(answering, meter)
-        except KeyRefused:
-            await _turn(self._share, scope)
-            raise
         finally:
             meter.end()
+
+
+class RefusedTurns:
+    """Lets a stranger who is refused wait for the turn of his address to be told so."""
+
+    def __init__(self, app: ASGIApp, share: LoopShare) -> None:
+        self._app = app
+        self._share = share
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except (HostRefused, OriginRefused, NotJson, KeyRefused):
+            await _turn(self._share, scope)
+            raise
 
 
 class Turns:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.middleware.access import Authentication, Loopback
 from api.middleware.guards import BodyLimit, StreamLimit
 from api.middleware.metrics import CountedRequests
-from api.middleware.turns import CountedTime, Turns
+from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from graph.queue.share import LoopShare
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key
@@ -33,7 +33,7 @@ def measure() -> dict[str, float]:
     guarded = BodyLimit(guarded, 64 * 1024)
     guarded = Turns(guarded, share)
     guarded = Authentication(guarded, KeyRing([kept]))
-    guarded = CountedTime(Loopback(guarded), share)
+    guarded = CountedTime(RefusedTurns(Loopback(guarded), share), share)
     head = [(b"host", b"127.0.0.1:8000"), (b"accept", b"*/*"), (b"x-api-key", key.encode())]
     body = [(b"content-type", b"application/json"), (b"content-length", b"20")]
     calls = {

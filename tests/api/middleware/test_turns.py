@@ -1,7 +1,7 @@
 """Requests wait for the turn of their owner, and connections that were refused are read slowly."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -37,6 +37,10 @@ async def client(share: LoopShare) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
+
+
+#: What something takes of the loop, in seconds.
+STEP = 0.005
 
 
 def took_much(share: LoopShare, owner: str) -> None:
@@ -84,6 +88,44 @@ async def test_a_stranger_waits_to_be_refused_but_not_to_see_that_it_lives(
     assert (await told).status_code == 200
 
 
+async def test_a_stranger_of_another_host_waits_to_be_told_so(
+    client: httpx.AsyncClient, share: LoopShare, clock: StandingClock
+) -> None:
+    assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
+    took_much(share, "")
+    refused = asyncio.create_task(client.get("/health", headers={"host": "evil.example"}))
+    await until(lambda: share.of_stranger("127.0.0.1").requests.locked())
+    assert not refused.done()
+    clock.now += 1
+    assert (await refused).status_code == 403
+
+
+async def test_all_that_is_done_to_answer_is_counted(
+    client: httpx.AsyncClient,
+    share: LoopShare,
+    clock: StandingClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also what the outer middleware does to the answer of who is refused."""
+    assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
+    slow = Slow()
+    slow.clock = clock
+    monkeypatch.setattr("api.middleware.guards.DEFAULTS", slow)
+    before = share.of_stranger("127.0.0.1").stand
+    assert (await client.get("/runs")).status_code == 401
+    assert share.of_stranger("127.0.0.1").stand >= before + STEP / 2
+
+
+class Slow(tuple[tuple[bytes, bytes], ...]):
+    """Headers, none, that take `STEP` to be read."""
+
+    clock: StandingClock
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        self.clock.now += STEP
+        return iter(())
+
+
 # The flow of a connection.
 
 
@@ -118,6 +160,7 @@ async def flow(transport: Transport) -> PacedFlow:
 
 
 async def test_a_held_flow_goes_on_by_itself(flow: PacedFlow, transport: Transport) -> None:
+    flow.hold(0.001)
     flow.hold(0.001)
     assert not transport.reading
     flow.resume_reading()  # the application asks for more
