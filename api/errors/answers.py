@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException as RoutingError
+from starlette.requests import ClientDisconnect
 
 from api.errors.kinds import MEDIA_TYPE, Cause, Kind
 from api.errors.problems import PROBLEMS
@@ -23,6 +24,11 @@ async def respond(request: Request, error: Exception) -> Response:
     """The answer to `error`."""
     kind, body = problem(request, error)
     return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+
+
+async def leave_unanswered(_request: Request, _error: ClientDisconnect) -> Response:
+    """What ends a request whose client has gone before all of it was here; nobody reads it."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 def problem(request: Request, error: Exception) -> tuple[Kind, dict[str, Any]]:
@@ -65,7 +71,10 @@ def _body(kind: Kind, detail: str) -> dict[str, Any]:
 
 #: For Starlette's `ExceptionMiddleware` and `FastAPI(exception_handlers=...)`. Routing errors are
 #: named, or both would answer those whose status the table does not have with text of their own.
-HANDLERS: dict[Cause, Handler] = dict.fromkeys([*PROBLEMS, RoutingError], respond)
+HANDLERS: dict[Cause, Handler] = {
+    **dict.fromkeys([*PROBLEMS, RoutingError], respond),
+    ClientDisconnect: leave_unanswered,  # no fault of ours to be logged
+}
 
 
 def _kind_of(error: Exception) -> Kind:

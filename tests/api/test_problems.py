@@ -10,7 +10,7 @@ from api.schemas import Problem
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.service import PromptRejected
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.fake_runs import FakeRuns, application, serving
 
 
 async def failing(failure: Exception):
@@ -61,6 +61,44 @@ async def test_an_unexpected_error_is_logged_once_under_the_id_that_is_answered(
     assert logged.exc_info[1].args == ("the secret is 42",)
     assert "secret" not in response.text
     assert "ValueError" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/runs", "/mcp", "/lg/threads", "/session"])
+async def test_a_client_that_leaves_while_it_sends_is_no_error(caplog, path):
+    app, sent = application(FakeRuns()), []
+    head = [(b"host", b"localhost:8000"), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [*head, (b"content-length", b"20")],
+        "client": ("127.0.0.1", 50000),
+        "server": ("localhost", 8000),
+    }
+    received = iter(
+        [
+            {"type": "http.request", "body": b"{", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive():
+        return next(received)
+
+    async def send(message):
+        sent.append(message)
+
+    async with app.router.lifespan_context(app):
+        with caplog.at_level(logging.ERROR):
+            await app(scope, receive, send)
+
+    assert not caplog.records
+    assert sent[0]["status"] == 400
 
 
 def test_every_kind_of_problem_has_a_name_of_its_own():
