@@ -228,7 +228,15 @@ def url_of(host: str, port: int) -> str:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raises `InvalidSettings` where others than this machine could reach a server without keys."""
+    """Raises `InvalidSettings` where others than this machine could reach a server without keys.
+
+    Warns where somebody may have meant to set the keys, and has set that of a client.
+    """
+    if settings.api_key and not settings.api_keys:
+        logger.warning(
+            "RUNWRIGHT_API_KEY is what commands send; this server asks for no key, since"
+            " RUNWRIGHT_API_KEYS is not set"
+        )
     if settings.api_keys or settings.open_to_all or only_loopback(settings.host):
         return
     raise InvalidSettings(

@@ -144,6 +144,16 @@ def test_without_keys_no_other_machine_is_served_unless_told_so(host: str):
     check_exposure(read_settings(host=host, api_keys=(new_key("a")[1],)))
 
 
+def test_a_server_that_was_given_the_key_of_a_client_only_warns(caplog):
+    key, kept = new_key("a")
+    check_exposure(read_settings(api_key=key, api_keys=(kept,)))
+    assert not caplog.messages
+    check_exposure(read_settings(api_key=key))
+    (message,) = caplog.messages
+    assert "RUNWRIGHT_API_KEYS is not set" in message
+    assert key not in message
+
+
 @pytest.mark.parametrize("origin", ["*", "one.example", "https://one.example/", "ftp://one", "a b"])
 def test_an_origin_that_no_browser_sends_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str):
     monkeypatch.setenv("RUNWRIGHT_CORS_ORIGINS", origin)
