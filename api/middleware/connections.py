@@ -173,8 +173,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _read_slowly(self) -> None:
         """Whoever sends on when he was refused is read of now and then, with his neighbours."""
-        self._open.sending_on[self._address].add(self.transport)
-        self._flow.hold(min(LINGER, PAUSE * len(self._open.sending_on[self._address])))
+        sending_on = self._open.note_sending_on(self.transport, self._address)
+        self._flow.hold(min(LINGER, PAUSE * sending_on))
 
     def _drop(self, count: int) -> None:
         self._dropped += count

@@ -19,6 +19,9 @@ OVERFLOW = 64
 #: So many clients of one address may be slow to read, however large their answers are.
 READERS = 8
 
+#: So many connections of one address may go on sending after they were refused.
+SENDING_ON = 16
+
 #: How often it is logged that connections, or what comes on them, are refused, in seconds.
 LOG_EVERY = 60.0
 
@@ -66,8 +69,8 @@ class Connections:
     unread: defaultdict[str, OrderedDict[asyncio.Transport, None]] = field(
         default_factory=lambda: defaultdict(OrderedDict)
     )
-    sending_on: defaultdict[str, set[asyncio.Transport]] = field(
-        default_factory=lambda: defaultdict(set)
+    sending_on: defaultdict[str, OrderedDict[asyncio.Transport, None]] = field(
+        default_factory=lambda: defaultdict(OrderedDict)
     )  # after they were refused, by address
     refused: Refusals = field(default_factory=lambda: Refusals("connections refused"))
     malformed: Refusals = field(default_factory=lambda: Refusals("malformed requests refused"))
@@ -99,12 +102,24 @@ class Connections:
             if not self.unread[address]:
                 del self.unread[address]
 
+    def note_sending_on(self, connection: asyncio.Transport, address: str) -> int:
+        """It goes on sending though it was refused; how many of its address do.
+
+        The more there are, the less is read of each, and the later it is seen that a client has
+        gone: the oldest of too many is closed.
+        """
+        sending = self.sending_on[address]
+        sending[connection] = None
+        while len(sending) > SENDING_ON:
+            sending.popitem(last=False)[0].abort()
+        return len(sending)
+
     def leave(self, connection: asyncio.Transport, address: str, *, admitted: bool) -> None:
         """One is closed that was admitted or not."""
         self.overflow.pop(connection, None)
         self.note_read(connection, address)
         if sending := self.sending_on.get(address):
-            sending.discard(connection)
+            sending.pop(connection, None)
             if not sending:
                 del self.sending_on[address]
         if admitted:

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from api.app import HttpLimits, create_app
 from api.errors.answers import encoded
 from api.middleware.connections import DROPPED, GuardedProtocol, guarded
-from api.middleware.places import READERS, ConnectionLimits, Connections
+from api.middleware.places import READERS, SENDING_ON, ConnectionLimits, Connections
 from api.middleware.turns import PAUSE, PacedFlow
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
@@ -303,3 +303,18 @@ def test_of_many_at_one_address_who_do_not_read_the_one_that_waits_longest_is_cl
     opened.note_unread(waiting[0], "192.0.2.1")
     opened.note_unread(Unread(), "192.0.2.1")
     assert [one.aborted for one in waiting] == [False, True, *[False] * (READERS - 2)]
+
+
+# Who comes again and again to be refused.
+
+
+def test_of_many_at_one_address_who_send_on_the_oldest_is_closed() -> None:
+    """Of each the less is read the more there are, so that those who have gone would be kept."""
+    opened = Connections(ConnectionLimits())
+    sending = [Unread() for _ in range(SENDING_ON + 2)]
+    counts = [opened.note_sending_on(one, "192.0.2.1") for one in sending]
+    assert counts == [*range(1, SENDING_ON + 1), SENDING_ON, SENDING_ON]
+    assert [one.aborted for one in sending] == [True, True, *[False] * SENDING_ON]
+    assert opened.note_sending_on(Unread(), "192.0.2.2") == 1
+    opened.leave(sending[-1], "192.0.2.1", admitted=False)
+    assert opened.note_sending_on(sending[-2], "192.0.2.1") == SENDING_ON - 1
