@@ -157,7 +157,9 @@ class Reading:
             return b""
         if self._place.events < number and self._place.place >= PARTS:
             self._teller.answering.known = self._place.place - PARTS
-        happened = subscription.events[since:number]
+        # What is read may have been stored just now, and not shown yet.
+        shown = subscription.events
+        happened = (shown if len(shown) >= number else events(state))[since:number]
         parts = self._teller.step(before, state, number, happened)
         if self._thread is not None:
             parts = chain(parts, self._looked(number, state))

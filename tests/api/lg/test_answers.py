@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from api.lg.stream_parts import Position, Teller
 from api.lg.streams import Reading
+from graph.record.events import events
 from graph.runs.watch import AnswerDelta, RunSubscription
+from graph.state import split
 from tests.support.runs.run_states import attempted, completed, planned, queued
 
 WORDS = ["There", " are", " three", " of", " them."]
@@ -141,3 +144,23 @@ async def test_the_process_that_ends_closes_a_stream_without_an_end():
     subscription.close()
     async with asyncio.timeout(60):
         assert await reader.end() == reader.told
+
+
+async def test_what_was_stored_just_now_and_is_not_shown_yet_is_told_whole() -> None:
+    """The storage has it a moment before those who watch hear of it."""
+    begun = planned(queued())
+    later = attempted(begun)
+    watched = RunSubscription()
+    watched.show(begun)
+
+    async def stored(*_: Any, **__: Any) -> list[Any]:
+        watched.close()  # it is all that this reader is told
+        return [SimpleNamespace(values=split(state)) for state in (later, begun)]
+
+    threads = SimpleNamespace(snapshots=stored)
+    runs: Any = SimpleNamespace(threads=threads, broadcaster=SimpleNamespace(shared=False))
+    reading = Reading(runs, Teller(["updates", "custom"], {}, "thread"), begun["run_id"], None)
+    told = b"".join([part async for part in reading.encoded(watched, 60)]).decode()
+    numbers = [int(number) for number in re.findall(r"^id: (\d+)-0\r?$", told, re.MULTILINE)]
+    assert numbers[-1] == len(events(later)) > len(events(begun))
+    assert told.count("event: updates") == 2
