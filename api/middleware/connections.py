@@ -135,11 +135,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._flow.hold(PAUSE)
 
     def _account_of(self) -> Account:
-        """Of the owner who was found out last on the connection, else of strangers there."""
+        """Of the owner who was found out last on the connection, else of who has no key there."""
         if owner := self.scope.get(OWNER) if self.scope else None:
             self._account = self._share.of(str(owner))  # a proxy brings one after the other
         elif self._account is None:
-            self._account = self._share.of_stranger(self._address)
+            self._account = self._share.of_anonymous(self._address)
         return self._account
 
     def _take(self, data: bytes) -> None:

@@ -33,7 +33,7 @@ class CountedTime:
 
 
 class RefusedTurns:
-    """Lets a stranger who is refused wait for the turn of his address to be told so."""
+    """Lets an anonymous caller who is refused wait for the turn of his address to be told so."""
 
     def __init__(self, app: ASGIApp, share: LoopShare) -> None:
         self._app = app
@@ -67,7 +67,7 @@ async def _turn(share: LoopShare, scope: Scope) -> None:
         meter.assign(share.of(owner))
     else:
         client = scope.get("client")
-        meter.assign(share.of_stranger(network(client[0]) if client else ""))
+        meter.assign(share.of_anonymous(network(client[0]) if client else ""))
     await share.turn()
 
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 #: one of them who has had least each may be ahead, in seconds.
 SHARE, BURST = 0.5, 0.01
 
-#: The part that strangers have, while owners are there.
-STRANGERS_SHARE = 0.2
+#: The part that anonymous callers have, while owners are there.
+ANONYMOUS_SHARE = 0.2
 
 #: How long the loop idles, in seconds, until an owner for whom it has worked counts as gone: longer
 #: than between two steps of a request. Whose step is late since the loop is busy is still there.
@@ -32,14 +32,14 @@ LONGEST = 1.0
 #: How often it is looked who is there, and of all together whether a turn has come, in seconds.
 TICK = 0.005
 
-#: So many accounts of strangers are kept.
-STRANGERS = 1024
+#: So many accounts of anonymous callers are kept.
+ADDRESSES = 1024
 
 T = TypeVar("T")
 
 
 class Accounts:
-    """Those of owners, or of strangers, who are given back what they owe at the same rate.
+    """Those of owners, or of anonymous callers, who are given back what they owe at the same rate.
 
     This is the fluid model of fair queueing: `level` rises by what each of those who owe is given
     back, and an account owes by how much it stands above it.
@@ -66,7 +66,7 @@ class Accounts:
 
 
 class Account:
-    """What one owner, or the strangers of one address, have had of the loop."""
+    """What one owner, or the anonymous callers of one address, have had of the loop."""
 
     __slots__ = ("among", "requests", "seen", "stand", "steps")
 
@@ -132,15 +132,15 @@ def _account() -> Account | None:
 class LoopShare:
     """Who has had how much of the loop.
 
-    Whoever is alone never waits, and of several never who has had least. Strangers wait for owners,
-    but owners not for strangers. `clock` in seconds.
+    An owner who is alone never waits, and of several never the one who has had least. Anonymous
+    callers wait for owners, but owners not for them. `clock` in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self._owners: dict[str, Account] = {}
-        self._strangers: OrderedDict[str, Account] = OrderedDict()
-        self._of_owners, self._of_strangers = Accounts(SHARE), Accounts(STRANGERS_SHARE)
+        self._anonymous: OrderedDict[str, Account] = OrderedDict()
+        self._of_owners, self._of_anonymous = Accounts(SHARE), Accounts(ANONYMOUS_SHARE)
         self._there: dict[Account, None] = {}  # the owners who are
         self._idled = 0.0  # seconds, until it had last worked, `_worked`
         self._worked = clock()
@@ -153,12 +153,12 @@ class LoopShare:
             account = self._owners[owner] = Account(self._of_owners)
         return account
 
-    def of_stranger(self, address: str) -> Account:
+    def of_anonymous(self, address: str) -> Account:
         """The account of those who come from an address without a key."""
-        if (account := self._strangers.get(address)) is None:
-            account = self._strangers[address] = Account(self._of_strangers)
-            if len(self._strangers) > STRANGERS:
-                self._strangers.popitem(last=False)
+        if (account := self._anonymous.get(address)) is None:
+            account = self._anonymous[address] = Account(self._of_anonymous)
+            if len(self._anonymous) > ADDRESSES:
+                self._anonymous.popitem(last=False)
         return account
 
     def charge(self, account: Account, seconds: float, now: float) -> None:
@@ -199,14 +199,14 @@ class LoopShare:
         for account in [one for one in self._there if idled - one.seen > PRESENT]:
             del self._there[account]
         self._of_owners.settle(now)
-        self._of_strangers.settle(now)
+        self._of_anonymous.settle(now)
         self._settled = now
         self._bound()
 
     def _bound(self) -> None:
         """What somebody takes from nobody is not owed."""
         self._of_owners.most = BURST if len(self._there) < 2 else BURST + OWED
-        self._of_strangers.most = BURST if not self._there else BURST + OWED
+        self._of_anonymous.most = BURST if not self._there else BURST + OWED
 
     def must_wait(self, *, step: bool = False) -> bool:
         """Whether it is not the turn of the request this is done for, or of the `step` of a run."""

@@ -270,7 +270,7 @@ async def test_who_sends_on_without_end_is_read_of_no_more(
 
 async def test_what_comes_of_a_stranger_is_counted_before_it_is_a_request(served: Served) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    stranger = served.share.of_stranger("127.0.0.1")
+    stranger = served.share.of_anonymous("127.0.0.1")
     assert stranger.seen < 0
     writer.write(b"GET / HTTP/1.1\r\n")
     await until(lambda: stranger.seen >= 0)

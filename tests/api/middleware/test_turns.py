@@ -44,7 +44,7 @@ STEP = 0.005
 
 
 def took_much(share: LoopShare, owner: str) -> None:
-    account = share.of(owner) if owner else share.of_stranger("127.0.0.1")
+    account = share.of(owner) if owner else share.of_anonymous("127.0.0.1")
     share.charge(account, BURST + OWED, share.clock())
 
 
@@ -79,7 +79,7 @@ async def test_a_stranger_waits_to_be_refused_but_not_to_see_that_it_lives(
     took_much(share, "")
     refused = asyncio.create_task(client.get("/runs"))
     told = asyncio.create_task(client.get("/health"))
-    await until(lambda: share.of_stranger("127.0.0.1").requests.locked())
+    await until(lambda: share.of_anonymous("127.0.0.1").requests.locked())
     assert (await client.get("/health/live")).status_code == 200
     assert not refused.done()
     assert not told.done()
@@ -94,7 +94,7 @@ async def test_a_stranger_of_another_host_waits_to_be_told_so(
     assert (await client.get("/runs", headers=headers("bob"))).status_code == 200
     took_much(share, "")
     refused = asyncio.create_task(client.get("/health", headers={"host": "evil.example"}))
-    await until(lambda: share.of_stranger("127.0.0.1").requests.locked())
+    await until(lambda: share.of_anonymous("127.0.0.1").requests.locked())
     assert not refused.done()
     clock.now += 1
     assert (await refused).status_code == 403
@@ -111,9 +111,9 @@ async def test_all_that_is_done_to_answer_is_counted(
     slow = Slow()
     slow.clock = clock
     monkeypatch.setattr("api.middleware.guards.DEFAULTS", slow)
-    before = share.of_stranger("127.0.0.1").stand
+    before = share.of_anonymous("127.0.0.1").stand
     assert (await client.get("/runs")).status_code == 401
-    assert share.of_stranger("127.0.0.1").stand >= before + STEP / 2
+    assert share.of_anonymous("127.0.0.1").stand >= before + STEP / 2
 
 
 class Slow(tuple[tuple[bytes, bytes], ...]):

@@ -11,14 +11,14 @@ import pytest
 
 from graph.queue.executor import Executor, Job
 from graph.queue.share import (
+    ADDRESSES,
+    ANONYMOUS_SHARE,
     BURST,
     LONGEST,
     METER,
     OWED,
     PRESENT,
     SHARE,
-    STRANGERS,
-    STRANGERS_SHARE,
     LoopShare,
     Meter,
     Metered,
@@ -52,7 +52,7 @@ async def measured() -> AsyncIterator[LoopShare]:
 def work(share: LoopShare, clock: StandingClock, owner: str, seconds: float) -> None:
     """The loop has worked for an owner, or for those who come from an address."""
     clock.now += seconds
-    account = share.of_stranger(owner) if owner[0].isdigit() else share.of(owner)
+    account = share.of_anonymous(owner) if owner[0].isdigit() else share.of(owner)
     share.charge(account, seconds, clock.now)
 
 
@@ -106,12 +106,12 @@ def test_what_is_owed_has_a_bound(share: LoopShare, clock: StandingClock) -> Non
 def test_strangers_wait_for_owners_and_not_the_other_way_around(
     share: LoopShare, clock: StandingClock
 ) -> None:
-    stranger = share.of_stranger("192.0.2.1")
+    stranger = share.of_anonymous("192.0.2.1")
     work(share, clock, "alice", 1)
     work(share, clock, "192.0.2.1", 1)
     assert share.wait_of(share.of("alice")) == 0
     assert share.wait_of(stranger) > 0
-    assert share.wait_of(share.of_stranger("192.0.2.2")) == 0
+    assert share.wait_of(share.of_anonymous("192.0.2.2")) == 0
     work(share, clock, "alice", 1)
     assert share.wait_of(share.of("alice")) == 0
     work(share, clock, "192.0.2.1", 1)
@@ -125,10 +125,10 @@ def test_strangers_wait_whatever_the_owners_who_are_there_owe(
     for _ in range(20):
         for owner in ("alice", "bob"):
             work(share, clock, owner, OWED)
-    stranger = share.of_stranger("192.0.2.1")
+    stranger = share.of_anonymous("192.0.2.1")
     work(share, clock, "192.0.2.1", OWED)
     over = share.wait_of(stranger)
-    assert over == pytest.approx((OWED - BURST) / STRANGERS_SHARE)
+    assert over == pytest.approx((OWED - BURST) / ANONYMOUS_SHARE)
     work(share, clock, "alice", over)
     assert share.wait_of(stranger) == pytest.approx(0)
 
@@ -138,7 +138,7 @@ def test_what_strangers_take_while_no_owner_is_there_is_not_owed(
 ) -> None:
     work(share, clock, "192.0.2.1", 60)
     work(share, clock, "alice", 0.001)
-    assert share.wait_of(share.of_stranger("192.0.2.1")) == 0
+    assert share.wait_of(share.of_anonymous("192.0.2.1")) == 0
 
 
 def test_two_who_are_about_even_both_go(share: LoopShare, clock: StandingClock) -> None:
@@ -154,15 +154,15 @@ async def test_an_owner_has_as_much_however_many_strangers_wait(
     share: LoopShare, clock: StandingClock
 ) -> None:
     async def waits(number: int) -> None:
-        METER.set(Meter(share, share.of_stranger(str(number))))
+        METER.set(Meter(share, share.of_anonymous(str(number))))
         await share.turn()
 
     work(share, clock, "bob", 0.001)
     for number in range(9):
-        share.charge(share.of_stranger(str(number)), BURST + OWED, clock.now)
+        share.charge(share.of_anonymous(str(number)), BURST + OWED, clock.now)
     strangers = [asyncio.create_task(waits(number)) for number in range(9)]
     await until(
-        lambda: all(share.of_stranger(str(number)).requests.locked() for number in range(9))
+        lambda: all(share.of_anonymous(str(number)).requests.locked() for number in range(9))
     )
     work(share, clock, "alice", BURST + 0.05)
     assert share.wait_of(share.of("alice")) == pytest.approx(0.05 / SHARE)
@@ -190,7 +190,7 @@ def test_who_is_late_since_the_loop_is_busy_is_still_there(
 ) -> None:
     work(share, clock, "bob", 0.001)
     work(share, clock, "192.0.2.1", 60 * PRESENT)
-    assert share.wait_of(share.of_stranger("192.0.2.1")) > 0
+    assert share.wait_of(share.of_anonymous("192.0.2.1")) > 0
 
 
 async def test_the_turn_comes_whatever_else_is_done_for_an_owner(
@@ -262,7 +262,7 @@ def test_strangers_of_several_addresses_have_together_what_one_has(
         for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
             work(share, clock, address, 0.001)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-        assert share.wait_of(share.of_stranger(address)) > 0
+        assert share.wait_of(share.of_anonymous(address)) > 0
 
 
 def test_many_who_take_little_do_not_hold_up_one_who_takes_half(
@@ -299,11 +299,11 @@ async def test_what_outlives_a_request_is_for_everybody(measured: LoopShare) -> 
 
 
 def test_so_many_strangers_are_remembered(share: LoopShare) -> None:
-    first = share.of_stranger("0")
-    assert share.of_stranger("0") is first
-    for number in range(1, STRANGERS + 1):
-        share.of_stranger(str(number))
-    assert share.of_stranger("0") is not first
+    first = share.of_anonymous("0")
+    assert share.of_anonymous("0") is first
+    for number in range(1, ADDRESSES + 1):
+        share.of_anonymous(str(number))
+    assert share.of_anonymous("0") is not first
 
 
 async def test_what_is_begun_for_an_owner_is_counted_as_his(measured: LoopShare) -> None:

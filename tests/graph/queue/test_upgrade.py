@@ -21,7 +21,7 @@ from tests.support.runs.fleet_history import breaches, effects, jobs_left
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.fleet import WorkerProcess
 from tests.support.servers.server_process import ServerProcess
-from tests.support.stored.earlier_program import earlier_program
+from tests.support.stored.programs.earlier import earlier_program
 
 pytestmark = pytest.mark.slow
 

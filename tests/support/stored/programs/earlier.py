@@ -1,7 +1,7 @@
 """An earlier program of this minor version, as it was, to run beside the present one.
 
 It is kept as a file, since a checkout in CI has no history. `python -m
-tests.support.stored.earlier_program COMMIT` stores another one, which is due where the tables or
+tests.support.stored.programs.earlier COMMIT` stores another one, which is due where the tables or
 what a run has stored are no longer those of a minor version, and where its Python packages no
 longer run it.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.checkout import ROOT
 
 #: Its packages, from the morning of the day on which fleets learned their limits.
-STORED = Path(__file__).parent / "programs" / "earlier.tar.xz"
+STORED = Path(__file__).parent / "earlier.tar.xz"
 
 PACKAGES = ("graph", "nodes", "api", "tools")
 
