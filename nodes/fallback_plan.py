@@ -31,7 +31,7 @@ MOST_KEPT = 32
 
 #: A prompt of more characters is read beside the event loop: the worst of so many take as long as
 #: anybody else may have to wait.
-LONGEST_AT_ONCE = 400
+LONGEST_AT_ONCE = 200
 
 
 class LazyPlanner:

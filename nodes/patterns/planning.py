@@ -128,6 +128,7 @@ class Planning:
         self.calls: list[Call] = []
         self.unparsed: list[Unparsed] = []
         self.ledger = Ledger(prompt)
+        self._list: tuple[int, int, object] = (0, -1, None)  # no lines are known to be one
 
     def steps(self) -> list[Step]:
         """The steps of all clauses; none when `unparsed` says what was not understood."""
@@ -230,11 +231,9 @@ class Planning:
     def open_lines(self, at: int, opening: Opening) -> int | None:
         """The lines after a heading as items: those with marks, or all up to a blank line."""
         first = self.clauses[at].line + 1
-        last = first
         if self.lines[first - 1].is_marked and not opening.signed:
             return None  # one request of several, each in its line
-        while last < len(self.lines) and self.is_item(first, last, opening):
-            last += 1
+        last = self.end_of_list(first, opening)
         if last == first:
             return None
         places = [(line.start, line.end) for line in self.lines[first:last]]
@@ -247,6 +246,21 @@ class Planning:
             (number for number, clause in enumerate(self.clauses) if clause.line >= last),
             len(self.clauses),
         )
+
+    def end_of_list(self, first: int, opening: Opening) -> int:
+        """The line after the list that the line `first` begins.
+
+        Of many headings in a row, whose lists cannot be read, each would look through the rest.
+        """
+        marked = first < len(self.lines) and self.lines[first].is_marked
+        under = marked, opening.signed, len(self.calls)
+        begin, end, known = self._list
+        if known == under and begin <= first <= end:
+            return end
+        rest = range(first, len(self.lines))
+        end = next((at for at in rest if not self.is_item(first, at, opening)), len(self.lines))
+        self._list = first, end, under
+        return end
 
     def is_item(self, first: int, at: int, opening: Opening) -> bool:
         """Whether the line `at` goes on the list that the line `first` begins."""

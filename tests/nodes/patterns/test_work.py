@@ -30,7 +30,8 @@ PIECES = [
     ")", "-", "5 ", "five ", "hundred ", "and five ", "+ ", "times ", "what is ", "sum of ",
     "the sum of 5 and ", "half of ", "10% of ", "add ", "add tea ", "to my list ", "to do list ",
     "list ", "my ", "list of things to do ", "task ", "remove ", "mark ", "as done ", "is ",
-    "on my list and ", "it ", "todo: ", "add 3 tasks: ", "change ", "to ", "rename ", "x ", "{",
+    "on my list and ", "it ", "todo: ", "add 3 tasks: ", "add 3 tasks: \n", "\n- ",
+    "change ", "to ", "rename ", "x ", "{",
     "1,", "1.", "what is 2 + 2 and then ", "show my list and ", "remind me to ", "“",
     "\N{RIGHT SINGLE QUOTATION MARK}", "İ", "٣",
 ]  # fmt: skip
