@@ -31,6 +31,38 @@ CALLS = ("post", "list", "stream")
 Waits = dict[str, list[float]]
 
 
+class Trial:
+    """An attack on a server, and the calls of another owner, there and on a server without one.
+
+    `waits` are what the calls took, in seconds: usually, while the other server is attacked, and
+    while theirs is.
+    """
+
+    def __init__(
+        self, attacker: subprocess.Popen[str], here: httpx.Client, there: httpx.Client
+    ) -> None:
+        self._attacker = attacker
+        self._here, self._there = here, there
+        self.waits: tuple[Waits, ...] = tuple({call: [] for call in CALLS} for _ in range(3))
+
+    def turn(self) -> None:
+        """Some rounds of calls of each kind; the attack stands still for the first."""
+        usual, control, during = self.waits
+        os.kill(self._attacker.pid, signal.SIGSTOP)
+        time.sleep(REST)
+        _call(self._there, usual)
+        os.kill(self._attacker.pid, signal.SIGCONT)
+        time.sleep(REST)
+        _call(self._there, control)
+        _call(self._here, during)
+        assert self._attacker.poll() is None, "it gave up"
+
+    def medians(self, call: str) -> tuple[float, float, float]:
+        """Of a call so far: usually, in the control, and in the attack."""
+        usual, control, during = (statistics.median(waits[call]) for waits in self.waits)
+        return usual, control, during
+
+
 def measure() -> dict[str, float]:
     """By attack: how many times its usual time a call of the other takes, and what memory grows by.
 
@@ -38,44 +70,34 @@ def measure() -> dict[str, float]:
     """
     figures: dict[str, float] = {}
     for attack in ATTACKS:
-        mallory, bob = new_key("mallory"), new_key("bob")
-        settings = {"api_keys": f"{mallory[1]},{bob[1]}", "max_steps": "400"}
-        with (
-            server(**settings) as attacked,
-            server(**settings) as other,
-            _calling(attacked, bob[0]) as here,
-            _calling(other, bob[0]) as there,
-        ):
-            for _ in range(TURNS // 2):  # whatever is loaded at the first time is loaded
-                _call(here)
-                _call(there)
+        with trial(attack) as (tried, attacked):
             before = attacked.memory_mb()
-            waits = _by_turns(attacked, attack, mallory[0], here, there)
-            grown = attacked.memory_mb() - before
-        for what, times in (("in the attack", waits[2]), ("in the control", waits[1])):
-            for call in CALLS:
-                usual, taken = statistics.median(waits[0][call]), statistics.median(times[call])
-                figures[f"{attack}: {call} {what}, times its usual"] = taken / usual
-        figures[f"{attack}: memory, MB"] = grown
-    return figures
+            for _ in range(TURNS):
+                tried.turn()
+            figures[f"{attack}: memory, MB"] = attacked.memory_mb() - before
+        for call in CALLS:
+            usual, control, during = tried.medians(call)
+            figures[f"{attack}: {call} in the control, times its usual"] = control / usual
+            figures[f"{attack}: {call} in the attack, times its usual"] = during / usual
+    return dict(sorted(figures.items()))
 
 
-def _by_turns(
-    attacked: Server, attack: str, key: str, here: httpx.Client, there: httpx.Client
-) -> list[Waits]:
-    """What calls take usually, in the control, and in the attack."""
-    usual, control, during = ({call: [] for call in CALLS} for _ in range(3))
-    with _attacked(attacked, attack, key) as attacker:
-        for _ in range(TURNS):
-            os.kill(attacker.pid, signal.SIGSTOP)
-            time.sleep(REST)
-            _call(there, usual)
-            os.kill(attacker.pid, signal.SIGCONT)
-            time.sleep(REST)
-            _call(there, control)
-            _call(here, during)
-        assert attacker.poll() is None, "it gave up"
-    return [usual, control, during]
+@contextmanager
+def trial(attack: str) -> Iterator[tuple[Trial, Server]]:
+    """Begin an attack; the trial, and the server that is attacked."""
+    mallory, bob = new_key("mallory"), new_key("bob")
+    settings = {"api_keys": f"{mallory[1]},{bob[1]}", "max_steps": "400"}
+    with (
+        server(**settings) as attacked,
+        server(**settings) as other,
+        _calling(attacked, bob[0]) as here,
+        _calling(other, bob[0]) as there,
+    ):
+        for _ in range(TURNS // 2):  # whatever is loaded at the first time is loaded
+            _call(here)
+            _call(there)
+        with _attacked(attacked, attack, mallory[0]) as attacker:
+            yield Trial(attacker, here, there), attacked
 
 
 def _calling(measured: Server, key: str) -> httpx.Client:

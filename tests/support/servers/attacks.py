@@ -11,11 +11,15 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 
 import httpx
 
 #: So many connections are held.
 SOME, MANY = 200, 700
+
+#: So many requests are sent ahead on a connection.
+AHEAD = 30
 
 COMBINING = "a" + "\u0301\u0323\u0489" * 3_000
 
@@ -73,6 +77,21 @@ def idle_streams(attacker: Attacker) -> None:
         attacker.hold(attacker.ask("/runs/stream"))
     under_way()
     time.sleep(3600)
+
+
+def pipelined(attacker: Attacker) -> None:
+    """Many requests, one behind the other, before any is answered."""
+    for number in range(20):
+        attacker.run(f"calculate {number} + 2")
+    sent = attacker.ask("/runs") * AHEAD + attacker.ask("/runs", Connection="close")
+
+    def ask(_: int) -> None:
+        with suppress(OSError), closing(attacker.hold(sent)) as connection:
+            attacker.held.clear()
+            while connection.recv(2**16):
+                pass
+
+    looped(attacker, ask)
 
 
 def small_chunks(attacker: Attacker) -> None:
@@ -151,6 +170,7 @@ def combining(attacker: Attacker) -> None:
 ATTACKS: Mapping[str, Callable[[Attacker], None]] = {
     "slow readers of large answers": slow_readers,
     "idle streams of one owner": idle_streams,
+    "pipelined requests": pipelined,
     "many small chunks": small_chunks,
     "ranges of after": ranges,
     "histories of 300 steps": histories,
