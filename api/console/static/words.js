@@ -89,7 +89,7 @@ export function table(caption, head, rows, kind = "log") {
     <tbody>${rows.map(row => html`<tr key=${row[0]?.key}>${row.map((cell, index) => html`<td class=${number(index)}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
-// A page of a list of runs or threads, and the way to others: cursors lead on only, so that those before are kept.
+// A page of a list, and the way to others: cursors lead on only, so those before are kept.
 export function usePages(path, of) {
   const [turned, turn] = useState({}), cursors = turned.path === path ? turned.cursors : [];
   const [page, wrong, reload] = useRead(cursors[0] ? `${path}&cursor=${encodeURIComponent(cursors.at(-1))}` : path);

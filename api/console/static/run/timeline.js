@@ -25,7 +25,7 @@ export function rows(record, spans) {
   const { plan: { steps }, current, progress, execution_log, planning_log } = record, byKey = {};
   const row = (key, label, step) => byKey[key] ??= { key, label, step, depth: 1, bars: [], parts: [] };
   const stepRow = step => row(`step-${step}`, steps[step - 1]?.tool ?? "step", step);
-  // Steps to come have a row, too, so that one sees what the plan is before it is done.
+  // Steps to come have a row, too: the plan is seen before it is done.
   row("queue", PARTS.queue);
   row("plan", "plan");
   for (const { step } of steps) stepRow(step);

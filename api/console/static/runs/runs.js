@@ -8,7 +8,7 @@ const SENTENCES = [
   "what's the capital of France, and add a todo to visit it",
 ];
 
-// No model is asked while one types: with this budget the pattern planner plans, for free.
+// No model is asked while one types: with this budget the pattern planner plans.
 const FREE = { tokens: 0 };
 
 function Compose({ first, given }) {

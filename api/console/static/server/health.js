@@ -21,7 +21,8 @@ const figures = (of, none) => html`<dl class=figures>${Object.entries(of).map(([
 function each(title, of, well) {
   const fields = Object.keys(Object.values(of)[0]);
   const cell = (one, field) => field === "state" ? good(one.state === well, one.state) : shown(field, one[field]);
-  return table(title, ["Name", ...fields.map(named)], Object.entries(of).map(([name, one]) => [html`<code>${name}</code>`, ...fields.map(field => cell(one, field))]));
+  const rows = Object.entries(of).map(([name, one]) => [html`<code>${name}</code>`, ...fields.map(field => cell(one, field))]);
+  return table(title, ["Name", ...fields.map(named)], rows);
 }
 
 function Doctor() {
@@ -29,10 +30,14 @@ function Doctor() {
   if (!told) return unread(wrong);
   return [
     card("Doctor", html`<p>${good(told.ok, told.ok ? "nothing fails" : "something fails")} ${button("Look again", read, "plain")}</p>`,
-      table("What was found", ["Check", "How", "What that says"], told.checks.map(({ check, status, message }) => [check, stateOf(status, status), message]))),
+      table("What was found", ["Check", "How", "What that says"],
+        told.checks.map(({ check, status, message }) => [check, stateOf(status, status), message]))),
     card("Settings", check(all, turn, "those with their defaults, too"),
-      table("Settings", ["Setting", "Value", "What it is"], told.settings.filter(one => all || one.given).map(({ name, value, given, description }) => [
-        html`<code>${name}</code>`, value !== null ? String(value) : given ? "set, not shown" : "–", description])),
+      table("Settings", ["Setting", "Value", "What it is"],
+        told.settings.filter(one => all || one.given).map(({ name, value, given, description }) => [
+          html`<code>${name}</code>`,
+          value !== null ? String(value) : given ? "set, not shown" : "–",
+          description])),
       quiet("Texts and lists are not shown: they may hold names, places and keys.")),
   ];
 }
