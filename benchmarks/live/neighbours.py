@@ -4,21 +4,19 @@ An attack takes processor time of the machine, too, which is none of the server'
 is a control: what the calls take on another server, which nobody attacks, in the same minute.
 """
 
-import json
 import os
 import signal
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
 
-from benchmarks.server import HERE, Server, server
+from benchmarks.server import Server, server
 from graph.settings.keys import new_key
-from tests.support.servers.attacks import ATTACKS
+from tests.support.servers.attacks import ATTACKS, attacking
 
 #: The attack is stopped and goes on so often, with so many rounds of calls each time.
 TURNS, ROUNDS = 6, 5
@@ -55,7 +53,6 @@ class Trial:
         time.sleep(REST)
         _call(self._there, control)
         _call(self._here, during)
-        assert self._attacker.poll() is None, "it gave up"
 
     def medians(self, call: str) -> tuple[float, float, float]:
         """Of a call so far: usually, in the control, and in the attack."""
@@ -96,7 +93,7 @@ def trial(attack: str) -> Iterator[tuple[Trial, Server]]:
         for _ in range(TURNS // 2):  # whatever is loaded at the first time is loaded
             _call(here)
             _call(there)
-        with _attacked(attacked, attack, mallory[0]) as attacker:
+        with attacking(attack, attacked.url, mallory[0]) as attacker:
             yield Trial(attacker, here, there), attacked
 
 
@@ -104,20 +101,6 @@ def _calling(measured: Server, key: str) -> httpx.Client:
     return httpx.Client(
         base_url=measured.url, headers={"x-api-key": key}, trust_env=False, timeout=60
     )
-
-
-@contextmanager
-def _attacked(measured: Server, attack: str, key: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.support.servers.attacks", attack, measured.url]
-    with subprocess.Popen(
-        [*command, json.dumps(key)], cwd=HERE, stdout=subprocess.PIPE, text=True
-    ) as attacker:
-        try:
-            assert attacker.stdout
-            assert attacker.stdout.readline() == "under way\n"
-            yield attacker
-        finally:
-            attacker.kill()
 
 
 def _call(client: httpx.Client, taken: Waits | None = None) -> None:

@@ -5,12 +5,8 @@ then and after it, and what they wait is compared with what they wait for a serv
 `benchmarks.live`, part `neighbours`, measures it.
 """
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,9 +14,8 @@ import pytest
 
 from benchmarks.live.neighbours import CALLS, trial
 from graph.settings.keys import new_key
-from tests.support.checkout import ROOT
 from tests.support.patience import wait_until
-from tests.support.servers.attacks import ATTACKS
+from tests.support.servers.attacks import ATTACKS, attacking
 from tests.support.servers.floods import FLOODS
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
@@ -48,21 +43,6 @@ def memory(server: ServerProcess) -> int:
     """What the process has in memory, in bytes."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
-
-
-@contextmanager
-def attacked(server: ServerProcess, attack: str, kind: str = "attacks") -> Iterator[None]:
-    command = (sys.executable, "-m", f"tests.support.servers.{kind}", attack, server.url)
-    with subprocess.Popen(
-        [*command, json.dumps(KEYS["mallory"][0])], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as attacker:
-        try:
-            assert attacker.stdout is not None
-            assert attacker.stdout.readline() == "under way\n"
-            yield
-            assert attacker.poll() is None, "it gave up"
-        finally:
-            attacker.kill()
 
 
 def client_of(server: ServerProcess) -> httpx.Client:
@@ -102,7 +82,7 @@ def test_the_others_are_served_as_usual(server: ServerProcess, attack: str) -> N
         bob.ask()  # whatever is loaded at the first time is loaded
         bob.read_a_long_run()
         before = memory(server)
-        with attacked(server, attack):
+        with attacking(attack, server.url, KEYS["mallory"][0]):
             bob.ask()
             grown = memory(server) - before
         assert grown <= GROWTH
@@ -138,10 +118,10 @@ def test_what_is_refused_fills_neither_memory_nor_the_log(
     with client_of(server) as client:
         bob = Other(client)
         bob.ask()
-        with attacked(server, flood, "floods"):
+        with attacking(flood, server.url, KEYS["mallory"][0], "floods"):
             bob.ask()  # what it is answered with is loaded
         before, logged = memory(server), len(server.lines)
-        with attacked(server, flood, "floods"):
+        with attacking(flood, server.url, KEYS["mallory"][0], "floods"):
             bob.ask()
             assert client.get("/health/live").status_code == 200
             grown = memory(server) - before

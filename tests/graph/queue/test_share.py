@@ -19,6 +19,7 @@ from graph.queue.share import (
     OWED,
     PRESENT,
     SHARE,
+    Account,
     LoopShare,
     Meter,
     Metered,
@@ -49,11 +50,15 @@ async def measured() -> AsyncIterator[LoopShare]:
     loop.set_task_factory(None)
 
 
-def work(share: LoopShare, clock: StandingClock, owner: str, seconds: float) -> None:
-    """The loop has worked for an owner, or for those who come from an address."""
+def account_of(share: LoopShare, taker: str) -> Account:
+    """That of an owner, or of those who come from an address."""
+    return share.of_anonymous(taker) if taker[0].isdigit() else share.of(taker)
+
+
+def work(share: LoopShare, clock: StandingClock, taker: str, seconds: float) -> None:
+    """The loop has worked for somebody."""
     clock.now += seconds
-    account = share.of_anonymous(owner) if owner[0].isdigit() else share.of(owner)
-    share.charge(account, seconds, clock.now)
+    share.charge(account_of(share, taker), seconds, clock.now)
 
 
 def compute(seconds: float = STEP) -> None:
@@ -241,28 +246,20 @@ def test_what_is_given_back_is_shared_by_those_who_still_owe(
     assert [share.of(owner).used for owner in ("alice", "bob")] == pytest.approx([0, 0])
 
 
+@pytest.mark.parametrize(
+    "takers", [("alice", "carol", "dave"), ("192.0.2.1", "192.0.2.2", "192.0.2.3")]
+)
 def test_several_who_together_take_too_much_wait_though_none_takes_half(
-    share: LoopShare, clock: StandingClock
+    share: LoopShare, clock: StandingClock, takers: tuple[str, ...]
 ) -> None:
-    """Three of whom each has a third, and one who has little."""
+    """Three owners or addresses of whom each has a third, and an owner who has little."""
     for _ in range(100):
         work(share, clock, "bob", 0.0001)
-        for owner in ("alice", "carol", "dave"):
-            work(share, clock, owner, 0.001)
+        for taker in takers:
+            work(share, clock, taker, 0.001)
     assert share.wait_of(share.of("bob")) == 0
-    for owner in ("alice", "carol", "dave"):
-        assert share.wait_of(share.of(owner)) > 0
-
-
-def test_strangers_of_several_addresses_have_together_what_one_has(
-    share: LoopShare, clock: StandingClock
-) -> None:
-    for _ in range(100):
-        work(share, clock, "bob", 0.0001)
-        for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-            work(share, clock, address, 0.001)
-    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-        assert share.wait_of(share.of_anonymous(address)) > 0
+    for taker in takers:
+        assert share.wait_of(account_of(share, taker)) > 0
 
 
 def test_many_who_take_little_do_not_hold_up_one_who_takes_half(

@@ -7,13 +7,16 @@ nothing from who measures. It prints a line once the attack is under way.
 import itertools
 import json
 import socket
+import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 
 import httpx
+
+from tests.support.checkout import ROOT
 
 #: So many connections are held.
 SOME, MANY = 200, 700
@@ -56,6 +59,22 @@ class Attacker:
         run_id = str(self.client.post("/runs", json={"prompt": prompt}).json()["run_id"])
         self.client.get(f"/runs/{run_id}/wait?timeout=60")
         return run_id
+
+
+@contextmanager
+def attacking(
+    name: str, url: str, key: str, kind: str = "attacks"
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that attacks; it is under way, and has not given up by the end."""
+    command = [sys.executable, "-m", f"tests.support.servers.{kind}", name, url, json.dumps(key)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as attacker:
+        try:
+            assert attacker.stdout is not None
+            assert attacker.stdout.readline() == "under way\n"
+            yield attacker
+            assert attacker.poll() is None, "it gave up"
+        finally:
+            attacker.kill()
 
 
 def under_way() -> None:
