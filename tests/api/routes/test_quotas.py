@@ -71,6 +71,19 @@ def test_posts_of_a_minute(tmp_path: Path) -> None:
         assert listed(alice) == accepted
 
 
+def test_characters_of_a_prompt_and_steps_of_a_plan(tmp_path: Path) -> None:
+    """A prompt that is too long makes no run; a plan that is too long ends one before it begins."""
+    with owners(tmp_path, max_prompt="40", max_steps="2") as (alice, bob):
+        refused(post(alice, "h" * 41), 400, "prompt-rejected")
+        refused(alice.post("/plan", json={"prompt": "h" * 41}), 400, "prompt-rejected")
+        assert listed(alice) == 0
+        assert post(alice, "h" * 40).status_code == 201
+        long = post(alice, "add 3 tasks: eggs, bread, and butter").json()
+        assert (long["status"], long["error"]["type"]) == ("failed", "plan_rejected")
+        assert long["execution_log"] == []
+        assert post(bob, "add todo eggs").json()["status"] == "completed"
+
+
 @pytest.mark.parametrize("keyed", [False, True])
 def test_runs_that_are_kept(tmp_path: Path, keyed: bool) -> None:
     with owners(tmp_path, kept_runs="2") as (alice, bob):
