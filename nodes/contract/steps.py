@@ -46,6 +46,15 @@ def _key(run_id: str, generation: int, step: int) -> str:
     return str(uuid5(UUID(run_id), f"{generation}:{step}"))
 
 
+#: The key of a step that is executed with this input.
+KeyOf = Callable[[RunState, Step, Any], str]
+
+
+def planned_key(state: RunState, step: Step, _value: Any) -> str:
+    """The key of a step whose plan stays as it was made."""
+    return step_key(state, step["step"])
+
+
 def edited_step_key(state: RunState, step: Step, value: Any) -> str:
     """The key of a step whose plan may be edited in the state, with the same `generation`.
 
