@@ -8,8 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.routing import BaseRoute, Route
 
-from api.middleware.access import OWNER, KeyRefused
-from api.middleware.sessions import COOKIE, Sessions, token_in
+from api.middleware.access import COOKIE, OWNER, KeyRefused, Sessions, token_in
 from api.schemas import Body, Text
 from graph.settings.keys import KeyRing
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.app import HttpLimits
-from api.middleware.sessions import COOKIE, LIFETIME, Sessions
+from api.middleware.access import COOKIE, LIFETIME, Sessions
 from graph.settings.keys import KeyRing, new_key
 from tests.support.runs.fake_runs import FakeRuns, serving
 
