@@ -12,8 +12,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from api.console.page import page_routes
-from api.console.session import session_routes
+from api.console.page import page_routes, session_routes
 from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door

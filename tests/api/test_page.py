@@ -49,7 +49,7 @@ async def test_a_file_is_compressed_and_sent_again_only_when_it_has_changed():
 
 
 async def test_only_the_files_of_the_page_are_given_away():
-    names = ("vendor/vendor.json", "vendor", "", "nothing.js", "..%2fpage.py", "%2e%2e/session.py")
+    names = ("vendor/vendor.json", "vendor", "", "nothing.js", "..%2fpage.py", "%2e%2e/page.py")
     async with serving(FakeRuns()) as client:
         answers = [(await client.get(f"/console/{name}")).status_code for name in names]
 
