@@ -24,7 +24,6 @@ from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.audit import router as audit_router
-from api.routes.fork import router as fork_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
 from api.routes.replay import router as replay_router
@@ -105,7 +104,6 @@ def create_app(
             *approval_router.routes,
             *retry_router.routes,
             *history_router.routes,
-            *fork_router.routes,
             *replay_router.routes,
             *thread_router.routes,
             *tool_router.routes,
