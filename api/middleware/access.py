@@ -137,6 +137,7 @@ COOKIE = "runwright_session"
 #: one that was used longest ago ends.
 LIFETIME, MOST = 12 * 3600.0, 1_000
 
+
 class Sessions:
     """The sessions of one server. Tokens are kept as hashes: memory that leaks opens nothing."""
 

@@ -33,7 +33,6 @@ from nodes.contract.steps import next_cursor, resolved
 from nodes.planning.budget import limits_of
 from tools.registry import Tool
 
-
 #: The state that a node is to visit, or the update that takes the place of its visit.
 Checked = tuple[RunState, dict[str, Any] | None]
 

@@ -124,4 +124,3 @@ async def test_the_limits_of_the_accepted_run_hold_not_those_of_today() -> None:
 @pytest.mark.parametrize("prompt", ["x" * 10, " a ", "日本語 \N{WAVING HAND SIGN}", "two\nlines"])
 def test_any_other_text_is_a_prompt(prompt: str) -> None:
     assert prompt_error(prompt, 10) is None
-
