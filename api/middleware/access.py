@@ -239,7 +239,7 @@ class Authentication:
 
     def __init__(self, app: ASGIApp, keys: KeyRing, sessions: Sessions | None = None) -> None:
         self.app = app
-        self._keys = keys
+        self._keys = keys or None  # most servers have none
         self._sessions = sessions or Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -249,7 +249,7 @@ class Authentication:
         await self.app(scope, receive, send)
 
     def _owner(self, scope: Scope) -> str | None:
-        if not self._keys:
+        if self._keys is None:
             return DEFAULT_OWNER
         headers = Headers(scope=scope)
         if given := _given(headers):
