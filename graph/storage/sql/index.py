@@ -358,7 +358,8 @@ def inserting(
     columns = ", ".join((COLUMNS, *more))
     insert = f"INSERT INTO runs ({columns}) SELECT {marks} WHERE {condition}"
     values = (*others, *of, *facts_values(row.facts), *more.values(), *bounds)
-    return [*naming(row, condition, bounds), (insert, values)]
+    named = [] if row.thread_name is None else [naming(row, condition, bounds)]
+    return [*named, (insert, values)]
 
 
 def facts_values(facts: Facts) -> tuple[Any, ...]:
