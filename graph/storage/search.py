@@ -8,7 +8,7 @@ from typing import Literal
 
 from graph.state import Status
 from graph.state.row import Planner, RunRow
-from tools.todos import folded
+from graph.state.wording import folded
 
 #: Counts are exact up to here, where words are sought up to the second; what is more is only known
 #: to be that.
