@@ -152,6 +152,7 @@ def build_graph(
             finalize,
             tools=tools,
             answers=AnswerWriter(ladder, without_slot, audience),
+            policy=ladder.answer if ladder else "auto",
         ),
     }
     if by_hand:

@@ -9,12 +9,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
-from graph.state import Conversation, Plan, PlanningCall, RunState, run_error
+from graph.state import Conversation, Plan, PlanningCall, RunState, limits_of, run_error
 from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
 from nodes.contract.plan_check import RunTools, check_plan, run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
-from nodes.planning.budget import limits_of, of_this_start
+from nodes.planning.budget import of_this_start
 from nodes.planning.unplanned import last_rejected, models_failed
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version

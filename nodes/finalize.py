@@ -7,7 +7,15 @@ from typing import Any, cast
 
 from langgraph.types import Overwrite
 
-from graph.state import Result, RunState, attempts, last_done, outputs
+from graph.state import (
+    AnswerPolicy,
+    Result,
+    RunState,
+    answer_wanted,
+    attempts,
+    last_done,
+    outputs,
+)
 from graph.state.rounds import dropped
 from graph.state.wording import counted
 from nodes.answers.writer import AnswerWriter
@@ -26,16 +34,19 @@ async def finalize(
     *,
     tools: Mapping[str, Tool],
     answers: AnswerWriter | None = None,
+    policy: AnswerPolicy = "auto",
 ) -> dict[str, Any]:
     """Completed with the last step's output, or failed where an earlier node left an error.
 
     One that is incomplete has failed, and keeps what came out by then. Cancelled where a person did
     not want the plan to be executed. The log is written whole, so that who reads the run need not
     put it together. With `answers` a model says in words what came out, where that is wanted of a
-    run that is completed or incomplete; what it says decides nothing.
+    run that is completed or incomplete, by `policy` if by nothing else; what it says decides
+    nothing.
     """
     settled = _settled(state, tools)
-    if answers is not None and settled.get("result") is not None:
+    answered = settled.get("result") is not None and answer_wanted(state, policy)
+    if answers is not None and answered:
         settled |= await answers.write(cast("RunState", {**state, **settled}))
         settled["completed_at"] = time.time()
     return {"log": Overwrite(state.get("log", []))} | settled

@@ -30,6 +30,7 @@ from graph.state import (
     learned_of,
     logged,
     question_of,
+    step_key,
     whole,
 )
 from graph.state.row import RetryCommand, expiry_of, facts_of, state_of
@@ -37,7 +38,6 @@ from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
 from nodes.approval.in_doubt import DoubtGate
-from nodes.contract.steps import step_key
 from tools.blobs import Blob, find
 from tools.registry import Tool
 from tools.threads import ToolThreads

@@ -21,6 +21,7 @@ from graph.state import (
     attempts,
     followed,
     is_said_done,
+    limits_of,
     marks,
     new_run,
     run_error,
@@ -30,7 +31,6 @@ from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput, InvalidReference
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import next_cursor, resolved
-from nodes.planning.budget import limits_of
 from tools.registry import Tool
 
 #: The state that a node is to visit, or the update that takes the place of its visit.

@@ -7,11 +7,10 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
+from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs, step_key
 from nodes.contract.json_data import (
     InvalidOutput,
     InvalidReference,
@@ -29,21 +28,6 @@ from tools.threads import ToolThreads
 
 #: The type of the error of an attempt that a cancellation has cut off.
 CUT_OFF = "Cancelled"
-
-
-def step_key(state: RunState, step: int, generation: int | None = None) -> str:
-    """The idempotency key of a step: the same for every attempt and after every crash.
-
-    It changes with `generation`, the run's of today unless it is given, when a person asks for a
-    finished or edited step again.
-    """
-    number = state["generation"] if generation is None else generation
-    return _key(state["run_id"], number, step)
-
-
-@lru_cache(maxsize=4_096)  # a record says it of every attempt, each time that it is read
-def _key(run_id: str, generation: int, step: int) -> str:
-    return str(uuid5(UUID(run_id), f"{generation}:{step}"))
 
 
 #: The key of a step that is executed with this input.
