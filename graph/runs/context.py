@@ -144,7 +144,8 @@ class RunReader:
             forks = await self._storage.index.forks(run_id)
             learned = await self.learned(state)
             waits_for_run = await self.waits_for_run(state)
-            undelivered = await self._storage.outbox.undelivered(run_id)
+            outbox = self._storage.outbox
+            undelivered = await outbox.undelivered(run_id) if outbox.may_have_failed else ()
         return record_of(
             state,
             queue_position=await self.position(run_id, state["status"]),
