@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 
+from graph.service import Runs
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
@@ -22,6 +23,7 @@ from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_ke
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
 from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.runs.still_runs import still_runs
 from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import share_servers
 from tests.support.servers.forks.stretched import stretch_waits
@@ -196,6 +198,16 @@ async def storage(database_url: str) -> AsyncIterator[Storage]:
 def tools() -> Mapping[str, Tool]:
     """The tools that come with the package."""
     return make_tools(BUILTIN)
+
+
+@pytest.fixture(scope="module")
+async def still(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> AsyncIterator[Runs]:
+    """Real runs of which none begins, the same for all tests of a file."""
+    path = shutil.copy(empty_database, tmp_path_factory.mktemp("still"))
+    async with still_runs(f"sqlite:///{path}") as runs:
+        yield runs
 
 
 @pytest.fixture

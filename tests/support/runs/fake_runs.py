@@ -33,7 +33,7 @@ from graph.storage.pages import Page, decode, found_page
 from graph.storage.search import Search
 from tests.support.runs.found_rows import search_rows
 from tests.support.runs.run_states import CREATED_AT, cancelled, queued
-from tools.registry import Tool, ToolCall, make_tools, tool
+from tests.support.runs.still_runs import note_tools
 
 MAX_PROMPT = 20_000
 
@@ -45,12 +45,6 @@ LIMITS = {
     "max_steps": 100,
     "max_output": 262_144,
 }
-
-
-@tool("notes.add", idempotent=True, attempts=4)
-async def add_note(text: str, call: ToolCall) -> str:
-    """Write a note down."""
-    return text
 
 
 class FakeRuns:
@@ -65,7 +59,7 @@ class FakeRuns:
         self.live = LiveRuns()
         self.settled = SettledRuns()
         self.broadcaster = Broadcaster(self._state, self.live, self.settled)
-        self.tools: Mapping[str, Tool] = make_tools([add_note])
+        self.tools = note_tools()
         self.ready = True
         self.writable = True
         self.failure: Exception | None = None
@@ -339,7 +333,7 @@ def eventful() -> Record:
 
 
 def application(
-    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+    runs: Runs | FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
 ) -> FastAPI:
     """The application over `runs`."""
 
@@ -352,7 +346,7 @@ def application(
 
 @asynccontextmanager
 async def serving(
-    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+    runs: Runs | FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
     app = application(runs, limits, heartbeat=heartbeat)
