@@ -22,8 +22,9 @@ from tests.support.clocks import Clocks
 from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_kept_in
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
-from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.runs.fake_runs import FakeRuns
 from tests.support.runs.still_runs import still_runs
+from tests.support.servers.asgi_clients import application, serving
 from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import share_servers
 from tests.support.servers.forks.stretched import stretch_waits
@@ -212,7 +213,7 @@ async def still(
 
 @pytest.fixture
 def runs() -> FakeRuns:
-    """What stands behind the application in tests of the HTTP side."""
+    """What stands behind the application where a test makes the states of runs itself."""
     return FakeRuns()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from api.console.page import FOLDER, POLICY
-from tests.support.runs.fake_runs import serving
+from tests.support.servers.asgi_clients import serving
 
 OWN = sorted(
     path

@@ -10,7 +10,8 @@ from api.schemas import Problem
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.service import PromptRejected
-from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.runs.fake_runs import FakeRuns
+from tests.support.servers.asgi_clients import application, serving
 
 
 async def failing(failure: Exception):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.service import Runs
-from tests.support.runs.fake_runs import serving
 from tests.support.runs.still_runs import keep, number_of
+from tests.support.servers.asgi_clients import serving
 from tests.support.wording.api.fields import BODIES, FIELDS, JSON, PROMPTS
 
 BAD = BODIES | PROMPTS

@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 
 from api.app import HttpLimits, create_app
 from graph.service import Runs
-from tests.support.runs.fake_runs import serving
 from tests.support.runs.still_runs import keep
+from tests.support.servers.asgi_clients import serving
 
 APPLICATION = create_app(nullcontext, HttpLimits())  # which is not started
 CALLS = [

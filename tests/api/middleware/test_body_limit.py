@@ -13,8 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from api.app import HttpLimits
 from api.middleware.guards import BodyCutOff, BodyLimit
 from tests.support.patience import patience
-from tests.support.runs.fake_runs import serving
 from tests.support.runs.still_runs import number_of
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.server_process import serving as served
 
 JSON = {"content-type": "application/json"}

@@ -4,9 +4,10 @@ import pytest
 
 from api.app import HttpLimits
 from graph.settings.keys import KeyRing, new_key
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.fake_runs import FakeRuns
 from tests.support.runs.still_runs import number_of
 from tests.support.servers.api_calls import calls
+from tests.support.servers.asgi_clients import serving
 
 KEY, KEPT = new_key("alice")
 WITH_KEYS = HttpLimits(keys=KeyRing([KEPT]))

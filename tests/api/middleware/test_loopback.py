@@ -3,8 +3,8 @@
 import pytest
 
 from api.app import HttpLimits
-from tests.support.runs.fake_runs import serving
 from tests.support.runs.still_runs import number_of
+from tests.support.servers.asgi_clients import serving
 
 PROMPT = {"prompt": "hello"}
 

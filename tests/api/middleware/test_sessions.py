@@ -8,7 +8,7 @@ import pytest
 from api.app import HttpLimits
 from api.middleware.access import COOKIE, LIFETIME, Sessions
 from graph.settings.keys import KeyRing, new_key
-from tests.support.runs.fake_runs import serving
+from tests.support.servers.asgi_clients import serving
 
 KEY, KEPT = new_key("alice")
 WITH_KEYS = HttpLimits(keys=KeyRing([KEPT]), cors_origins=("https://desk.example",))

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from graph.service import Runs
-from tests.support.runs.fake_runs import serving
+from tests.support.servers.asgi_clients import serving
 
 GIVEN: dict[str, Any] = {"tools": ["notes.add"], "metadata": {"team": "red", "n": "a:b"}}
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from graph.service import Runs
-from tests.support.runs.fake_runs import serving
 from tests.support.runs.still_runs import number_of
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.server_process import http_client
 from tests.support.servers.server_process import serving as server_in
 

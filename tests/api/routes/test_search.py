@@ -8,8 +8,8 @@ import pytest
 
 from api.routes.search import RunList
 from graph.service import Runs
-from tests.support.runs.fake_runs import serving
 from tests.support.runs.still_runs import keep
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.documented import documented
 
 

@@ -20,10 +20,10 @@ from graph.storage.search import Search
 from graph.storage.storage import RunIndex, Storage
 from tests.support.patience import until, wait_until
 from tests.support.runs.fake_runs import FakeRuns
-from tests.support.runs.fake_runs import serving as fake_serving
 from tests.support.runs.live_runs import AT_ONCE, Gates, process, rested, start
 from tests.support.runs.orphans import orphans
 from tests.support.runs.run_states import attempted, finished, planned, queued
+from tests.support.servers.asgi_clients import serving as fake_serving
 from tests.support.servers.server_process import ServerProcess, serving
 from tools.loading import BUILTIN
 from tools.receipts import namespace

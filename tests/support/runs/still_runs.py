@@ -66,3 +66,9 @@ async def keep(runs: Runs, prompt: str, status: Status, owner: str = "default") 
 async def number_of(runs: Runs, owner: str = "default") -> int:
     """How many runs an owner has."""
     return (await runs.search(owner, Search()))["total"]
+
+
+def watched(runs: Runs) -> set[str]:
+    """The runs that somebody watches."""
+    live = ((one.run_id, one.subscription) for one in runs._context.live)
+    return {run_id for run_id, subscription in live if subscription and subscription.watchers}
