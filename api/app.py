@@ -17,9 +17,16 @@ from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import Authentication, Loopback, Sessions
-from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsGet, StreamLimit
+from api.middleware.guards import (
+    AnswerHeaders,
+    BodyLimit,
+    CallerTrace,
+    CountedRequests,
+    HeadAsGet,
+    StreamLimit,
+)
 from api.middleware.metrics import PATH as METRICS
-from api.middleware.metrics import CountedRequests, MetricsPage
+from api.middleware.metrics import MetricsPage
 from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
