@@ -15,7 +15,7 @@ from tests.support.servers.asgi_clients import application, serving
 
 
 async def failing(failure: Exception):
-    runs = FakeRuns()
+    runs = FakeRuns()  # which fail as they are told to
     runs.failure = failure
     async with serving(runs) as client:
         return await client.post("/runs", json={"prompt": "hello"})

@@ -434,7 +434,7 @@ def test_a_deleted_run_is_gone_for_every_endpoint_also_after_a_restart(tmp_path:
 
 
 async def test_the_route_removes_only_what_has_ended() -> None:
-    runs = FakeRuns()
+    runs = FakeRuns()  # of which two are in states that the test makes
     done, going = runs.store(finished()), runs.store(planned(queued()))
     async with fake_serving(runs) as client:
         assert (await client.delete(f"/runs/{done}")).status_code == 204

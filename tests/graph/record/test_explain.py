@@ -504,7 +504,7 @@ async def test_the_calls_of_models_are_its_planning(storage: Storage, clocks: Cl
 
 
 async def test_the_answer_is_as_documented() -> None:
-    runs = FakeRuns()
+    runs = FakeRuns()  # of which one is in a state that the test makes
     run_id = runs.store(cancelled(planned(queued()), cut_off=False))
     async with serving(runs) as client:
         answer = await client.get(f"/runs/{run_id}/explain")

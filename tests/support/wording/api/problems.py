@@ -104,6 +104,8 @@ _ORDERS = ("cancel", "retry", "approve", "reject")
 
 
 class _Failing(FakeRuns):
+    """Runs that fail as they are told to, one way after the other."""
+
     async def _refuse(self, run_id: str, *_: Any, **__: Any) -> Any:
         self._fail()
 
