@@ -12,21 +12,25 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from api.console.page import page_routes
-from api.console.session import session_routes
+from api.console.page import page_routes, session_routes
 from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
-from api.middleware.access import Authentication, Loopback
-from api.middleware.guards import AnswerHeaders, BodyLimit, CallerTrace, HeadAsGet, StreamLimit
+from api.middleware.access import Authentication, Loopback, Sessions
+from api.middleware.guards import (
+    AnswerHeaders,
+    BodyLimit,
+    CallerTrace,
+    CountedRequests,
+    HeadAsGet,
+    StreamLimit,
+)
 from api.middleware.metrics import PATH as METRICS
-from api.middleware.metrics import CountedRequests, MetricsPage
-from api.middleware.sessions import Sessions
+from api.middleware.metrics import MetricsPage
 from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
 from api.routes.audit import router as audit_router
-from api.routes.fork import router as fork_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
 from api.routes.replay import router as replay_router
@@ -107,7 +111,6 @@ def create_app(
             *approval_router.routes,
             *retry_router.routes,
             *history_router.routes,
-            *fork_router.routes,
             *replay_router.routes,
             *thread_router.routes,
             *tool_router.routes,

@@ -4,7 +4,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import partial, wraps
 from typing import Any, cast
 from uuid import uuid4
 
@@ -43,8 +43,16 @@ from graph.state import (
 )
 from nodes.answers.writer import AnswerWriter, Audience, Nobody, Say
 from nodes.approval.asking import EXPIRES, ApprovalGate
+from nodes.approval.hand_edits import Check, checks
 from nodes.approval.in_doubt import DoubtGate
-from nodes.contract.steps import Wait, WithoutSlot, no_slots, sleep_until
+from nodes.contract.steps import (
+    Wait,
+    WithoutSlot,
+    edited_step_key,
+    no_slots,
+    planned_key,
+    sleep_until,
+)
 from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import finalize
@@ -116,15 +124,12 @@ def build_graph(
             models=models,
             wait=wait,
             asking=asking,
-            hand_edits=by_hand,
-            context=thread_context,
         ),
         "fallback_plan": partial(
             fallback_plan,
             planner=planner or LazyPlanner(tools),
             tools=tools,
             asking=asking,
-            hand_edits=by_hand,
             without_slot=without_slot,
         ),
         "execute_step": partial(
@@ -137,7 +142,7 @@ def build_graph(
             doubts=doubts,
             learn=learn,
             tell=tell,
-            hand_edits=by_hand,
+            key=edited_step_key if by_hand else planned_key,
             errors=tool_errors,
             models=models.queue if models else None,
             max_kept=max_kept,
@@ -146,10 +151,13 @@ def build_graph(
         "finalize": partial(
             finalize,
             tools=tools,
-            hand_edits=by_hand,
             answers=AnswerWriter(ladder, without_slot, audience),
+            policy=ladder.answer if ladder else "auto",
         ),
     }
+    if by_hand:
+        first = checks(tools, thread_context)
+        nodes |= {name: checked(nodes[name], check) for name, check in first.items()}
     for name, node in nodes.items():
         builder.add_node(name, visiting(node, turn, tells=by_hand))
     builder.add_edge(START, "plan")
@@ -208,6 +216,20 @@ def visiting(node: Node, turn: Turn | None = None, *, tells: bool = False) -> No
         return split(update)
 
     return visit_with_runtime if takes_runtime or tells else visit
+
+
+def checked(node: Node, check: Check) -> Node:
+    """The node for states that somebody may have edited since the last one: each is checked first.
+
+    The check may give another state to be visited, or the update instead of that.
+    """
+
+    @wraps(node)
+    async def visit(state: RunState, *runtime: Runtime[None]) -> dict[str, Any]:
+        state, instead = check(state)
+        return await node(state, *runtime) if instead is None else instead
+
+    return visit
 
 
 class Router(Runnable[Channels, str]):

@@ -26,23 +26,21 @@ from graph.state import (
 )
 from graph.state.rounds import after_steps, begun, mends_left
 from nodes.approval.asking import ApprovalGate
-from nodes.approval.edited_plan import PlanUnfit
-from nodes.approval.hand_edits import checked_plan, refused
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
 from nodes.contract import json_data
 from nodes.contract.json_data import InvalidOutput, InvalidReference, check_size, measured
 from nodes.contract.plan_check import changed_since_planned
 from nodes.contract.steps import (
     MAX_WAIT,
+    KeyOf,
     Wait,
     WithoutSlot,
-    edited_step_key,
     next_cursor,
     no_slots,
+    planned_key,
     resolved,
     retry_at,
     sleep_until,
-    step_key,
 )
 from tools.invocation import MAX_MESSAGE, Failure, Invoke, Outcome, ToolErrors, invoke
 from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
@@ -74,7 +72,7 @@ async def execute_step(
     doubts: DoubtGate | None = None,
     learn: Learn | None = None,
     tell: Tell | None = None,
-    hand_edits: bool = False,
+    key: KeyOf = planned_key,
     errors: ToolErrors = "text",
     models: Queue | None = None,
     max_kept: int = MOST_KEPT,
@@ -88,22 +86,11 @@ async def execute_step(
 
     A plan that waits for a person is asked about first, in a visit of its own: the decision is
     stored before anything is executed. An attempt that may have acted is recorded in one visit, and
-    asked about in the next. With `hand_edits` the plan may have been edited in the state since the
-    last visit, and is checked again before anything else. A tool that is awaited is called
-    `without_slot`. `errors` says what is told of exceptions that tools did not announce. The inputs
-    and outputs of all attempts have `max_kept` bytes at most: reading a record takes that long. A
-    tool is called by `calls`.
+    asked about in the next. `key` gives the one that makes the effect of a step happen once. A tool
+    that is awaited is called `without_slot`. `errors` says what is told of exceptions that tools
+    did not announce. The inputs and outputs of all attempts have `max_kept` bytes at most: reading
+    a record takes that long. A tool is called by `calls`.
     """
-    if hand_edits:
-        try:
-            plan = checked_plan(state, tools)
-        except PlanUnfit as unfit:
-            return refused(state, unfit)
-        cursor = next_cursor(plan["steps"], state["skipped"], state["cursor"])
-        edited = plan != state["plan"] or cursor != state["cursor"]
-        if edited or cursor == len(plan["steps"]):
-            # Seen by the person who decides about it, before it is executed.
-            return {"plan": plan, "cursor": cursor}
     doubts = doubts or DoubtGate()
     if question := question_of(state):
         return doubts.answer(state, question)
@@ -123,7 +110,7 @@ async def execute_step(
     if asking and (rest := asking.ask_again(state, step)):
         return rest
     limits = (errors, max_kept, calls)
-    caller = _Caller(runtime, tools, threads, doubts, learn, tell, hand_edits, *limits)
+    caller = _Caller(runtime, tools, threads, doubts, learn, tell, key, *limits)
     # A blocking tool works on this machine, in a thread that the slot stands for.
     awaited = tool is not None and tool.coroutine is not None
     record, size = await _recorded(state, step, caller, without_slot if awaited else no_slots)
@@ -179,7 +166,7 @@ class _Caller:
     doubts: DoubtGate
     learn: Learn | None
     tell: Tell | None
-    hand_edits: bool
+    key: KeyOf
     errors: ToolErrors
     max_kept: int
     calls: Invoke
@@ -207,8 +194,7 @@ class _Caller:
             return step["input"], _error("InvalidInput", f"{tool.name}: {error}"), None, 0
         store = self.runtime.store
         assert store is not None, "the graph runs with a store"
-        number = step["step"]
-        key = edited_step_key(state, step, value) if self.hand_edits else step_key(state, number)
+        key = self.key(state, step, value)
         max_output = state["limits"]["max_output"]
         call = ToolCall(state["owner"], key, store, step["input"], max_output)
         if self.tell is not None:

@@ -9,13 +9,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
-from graph.state import Conversation, Plan, PlanningCall, RunState, run_error
+from graph.state import Conversation, Plan, PlanningCall, RunState, limits_of, run_error
 from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
-from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.plan_check import RunTools, check_plan, run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
-from nodes.planning.budget import limits_of, of_this_start
+from nodes.planning.budget import of_this_start
 from nodes.planning.unplanned import last_rejected, models_failed
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
@@ -110,15 +109,9 @@ async def fallback_plan(
     planner: LazyPlanner,
     tools: Mapping[str, Tool],
     asking: ApprovalGate | None = None,
-    hand_edits: bool = False,
     without_slot: WithoutSlot = no_slots,
 ) -> dict[str, Any]:
-    """Plan the prompt by its language patterns, or refuse it whole and say which words.
-
-    With `hand_edits` the state may have been edited, and is checked before anything else.
-    """
-    if hand_edits and (unfit := fault_of(state)):
-        return refused(state, unfit)
+    """Plan the prompt by its language patterns, or refuse it whole and say which words."""
     started_at = time.time()
     allowed, reading = await _read(state, planner, tools, without_slot)
     fewer = allowed if isinstance(allowed, RunTools) else None

@@ -7,12 +7,18 @@ from typing import Any, cast
 
 from langgraph.types import Overwrite
 
-from graph.state import Result, RunState, attempts, last_done, outputs
-from graph.state.rounds import dropped, is_answered
+from graph.state import (
+    AnswerPolicy,
+    Result,
+    RunState,
+    answer_wanted,
+    attempts,
+    last_done,
+    outputs,
+)
+from graph.state.rounds import dropped
 from graph.state.wording import counted
 from nodes.answers.writer import AnswerWriter
-from nodes.approval.edited_plan import PlanUnfit
-from nodes.approval.hand_edits import check_done, checked_plan, fault_of, refused
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
@@ -27,28 +33,26 @@ async def finalize(
     state: RunState,
     *,
     tools: Mapping[str, Tool],
-    hand_edits: bool = False,
     answers: AnswerWriter | None = None,
+    policy: AnswerPolicy = "auto",
 ) -> dict[str, Any]:
     """Completed with the last step's output, or failed where an earlier node left an error.
 
     One that is incomplete has failed, and keeps what came out by then. Cancelled where a person did
-    not want the plan to be executed. With `hand_edits` it fails also where the state was edited by
-    hand into one whose plan was not executed. The log is written whole, so that who reads the run
-    need not put it together. With `answers` a model says in words what came out, where that is
-    wanted of a run that is completed or incomplete; what it says decides nothing.
+    not want the plan to be executed. The log is written whole, so that who reads the run need not
+    put it together. With `answers` a model says in words what came out, where that is wanted of a
+    run that is completed or incomplete, by `policy` if by nothing else; what it says decides
+    nothing.
     """
-    settled = _settled(state, tools, hand_edits=hand_edits)
-    if answers is not None and settled.get("result") is not None:
+    settled = _settled(state, tools)
+    answered = settled.get("result") is not None and answer_wanted(state, policy)
+    if answers is not None and answered:
         settled |= await answers.write(cast("RunState", {**state, **settled}))
         settled["completed_at"] = time.time()
     return {"log": Overwrite(state.get("log", []))} | settled
 
 
-def _settled(state: RunState, tools: Mapping[str, Tool], *, hand_edits: bool) -> dict[str, Any]:
-    if hand_edits and (unfit := _unfit(state, tools)):
-        failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
-        return refused(state, unfit) | failed
+def _settled(state: RunState, tools: Mapping[str, Tool]) -> dict[str, Any]:
     if error := state["error"]:
         unwanted = error["type"] in ("rejected", "cancelled")
         status = "cancelled" if unwanted else "failed"
@@ -82,19 +86,6 @@ def _failed(state: RunState, instead: Collection[int]) -> int:
     """How many of the dropped steps had failed, and not only been planned, or done."""
     tried = {entry["step"] for entry in attempts(state)} - outputs(state).keys()
     return len(tried & {*instead})
-
-
-def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:
-    """Why a state that may have been edited is not that of a run whose plan was executed."""
-    if state.get("error"):
-        return fault_of(state)
-    if is_answered(state):  # there is no plan to be checked
-        return fault_of(state)
-    try:
-        check_done(checked_plan(state, tools), state)
-    except PlanUnfit as unfit:
-        return unfit
-    return None
 
 
 def _described(output: Any, tool: Tool | None) -> str:

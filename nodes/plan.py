@@ -7,20 +7,16 @@ from uuid import uuid4
 from langgraph.types import Overwrite
 
 from graph.state import (
-    THREAD_CONTEXT,
     Approve,
-    Conversation,
     Limits,
     PlannedBy,
     Planning,
     RunState,
-    followed,
     new_run,
     run_error,
 )
 from graph.state.rounds import round_of
 from nodes.approval.asking import ApprovalGate
-from nodes.approval.hand_edits import fault_of, refused
 from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
@@ -35,22 +31,12 @@ async def plan(
     models: ModelPlanner | None = None,
     wait: Wait = sleep_until,
     asking: ApprovalGate | None = None,
-    hand_edits: bool = False,
-    context: int = THREAD_CONTEXT,
 ) -> dict[str, Any]:
     """Start the run, or go on where the planning of its first or a later round stands.
 
     The beginning and every call, repair and next model are visits of their own, so that each is
     checkpointed and can be seen; without models the pattern planner is to answer at once.
-    With `hand_edits` the state may have been edited since the last visit, and is checked first. It
-    may be that of the run before on the same thread too, of which the new one is given `context`
-    characters.
     """
-    if hand_edits:
-        if not _is_under_way(state):
-            state = _given(state, context)
-        elif unfit := fault_of(state):
-            return refused(state, unfit)
     if models is not None:
         models = await models.of(state.get("owner", "default"))
     planning = state.get("planning")
@@ -88,25 +74,6 @@ async def _continue(
     paused = state.get("paused", 0.0) + await wait(moment)
     state = {**state, "paused": paused}
     return {"paused": paused} | await _ask(models, state, planning, asking)
-
-
-def _is_under_way(state: RunState) -> bool:
-    """Whether models are being asked about the prompt; another prompt is another run."""
-    planning: Any = state.get("planning")
-    return isinstance(planning, dict) and planning.get("prompt") == state.get("prompt")
-
-
-def _given(state: RunState, context: int) -> RunState:
-    """All that a new run takes over from the one that its thread had before."""
-    names = {"prompt", "approve", "choice", "metadata"}
-    kept: dict[str, Any] = {name: value for name, value in state.items() if name in names}
-    kept["asked"] = state["prompt"] if isinstance(state.get("prompt"), str) else ""
-    legible = "run_id" in state and not fault_of(state)
-    conversation = followed(state, characters=context) if legible else None
-    if conversation is not None or "conversation" in state:
-        kept["conversation"] = conversation or Conversation(turns=[], left_out=0, last=None)
-    owner: Any = state.get("owner")
-    return cast("RunState", kept | ({"owner": owner} if isinstance(owner, str) else {}))
 
 
 async def _ask(

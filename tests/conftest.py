@@ -15,13 +15,16 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
 
+from graph.service import Runs
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from tests.support.clocks import Clocks
 from tests.support.databases.postgres import EVERYWHERE, PostgresServer, runs_kept_in
 from tests.support.examples import examples
 from tests.support.patience import SLOWNESS, patience
-from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.runs.fake_runs import FakeRuns
+from tests.support.runs.still_runs import still_runs
+from tests.support.servers.asgi_clients import application, serving
 from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import share_servers
 from tests.support.servers.forks.stretched import stretch_waits
@@ -198,9 +201,19 @@ def tools() -> Mapping[str, Tool]:
     return make_tools(BUILTIN)
 
 
+@pytest.fixture(scope="module")
+async def still(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> AsyncIterator[Runs]:
+    """Real runs of which none begins, the same for all tests of a file."""
+    path = shutil.copy(empty_database, tmp_path_factory.mktemp("still"))
+    async with still_runs(f"sqlite:///{path}") as runs:
+        yield runs
+
+
 @pytest.fixture
 def runs() -> FakeRuns:
-    """What stands behind the application in tests of the HTTP side."""
+    """What stands behind the application where a test makes the states of runs itself."""
     return FakeRuns()
 
 

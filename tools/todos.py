@@ -2,15 +2,15 @@
 
 import json
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypedDict, cast
 
 from langgraph.store.base import PutOp
 from pydantic import AfterValidator
 
+from graph.state.wording import folded
 from tools.receipts import Full, Writes, namespace, once
 from tools.registry import ToolCall, ToolError, is_all, tool
 
@@ -157,47 +157,6 @@ def _ambiguous(same: Sequence[Todo]) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_TEXT else f"{text[: _SHOWN_TEXT - 1]}…"
-
-
-# The same words in another writing: how they are compared, never how they are kept.
-
-
-_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u2035\u2039\u203a\u02b9\u02bb\u02bc\u00b4`"
-_DOUBLE_QUOTES = "\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u301d\u301e\u301f"
-_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212"
-_ALIKE = str.maketrans(
-    {**dict.fromkeys(_QUOTES, "'"), **dict.fromkeys(_DOUBLE_QUOTES, '"')}
-    | dict.fromkeys(_DASHES, "-")
-)
-_DOTTED = re.compile("i\u0307+")  # what casefolding makes of `İ`
-_SELECTORS = re.compile("[\ufe00-\ufe0f]")  # whether a character is shown as text or as a picture
-
-
-#: So many marks of one character count, as the Stream-Safe Text Format of Unicode has it (UAX 15):
-#: to put a pile of them in order takes the square of its height.
-MOST_MARKS = 30
-
-
-def _seen(text: str) -> Iterator[str]:
-    marks = 0
-    for char in text:
-        marks = marks + 1 if unicodedata.combining(char) else 0
-        if marks <= MOST_MARKS and unicodedata.category(char) != "Cf":
-            yield char
-
-
-def folded(text: str) -> str:
-    """The text without regard to case, spacing, width, and the forms of quotes and dashes.
-
-    What cannot be seen is left out, and so are marks upon marks beyond `MOST_MARKS`; `İ` is an i.
-    """
-    if text.isascii():
-        return " ".join(text.lower().replace("`", "'").split())
-    seen = "".join(_seen(text))
-    # Before NFKC too, which parts a spacing accent into a space and a mark.
-    plain = unicodedata.normalize("NFKC", _SELECTORS.sub("", seen).translate(_ALIKE)).casefold()
-    plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE)
-    return " ".join(_DOTTED.sub("i", plain).split())
 
 
 MAX_TEXT = 2_000  # characters of a to-do

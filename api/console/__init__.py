@@ -3,5 +3,5 @@
 `static/` has the page's own modules, which the browser loads as they are, and in `static/vendor/`
 those of others, with their licences and sums; `make vendor` fetches these anew.
 
-Others use `page` and `session`.
+Others use `page`.
 """

@@ -1,5 +1,4 @@
 """What every request passes: headers, limits, keys, and who may talk to a server on loopback.
 
-Others use `access`, `connections`, `guards`, `metrics`, `places`, `sessions` and
-`turns`.
+Others use `access`, `connections`, `guards`, `metrics`, `places` and `turns`.
 """

@@ -1,21 +1,24 @@
 """What guards the server and browsers: how large a request may be, how many streams there may be,
-and what every answer says.
+what every answer says, and how many there are.
 
 An owner may have so many streams; those that come by the hundred are let in one by one, so that no
 run waits for them. Browsers are to guess nothing, to keep nothing, and to embed it nowhere.
 """
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import HTTPException
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import OWNER
 from graph.runs.accept import CALLER_TRACE
+from graph.telemetry.metrics import OTHER, Scrape
 
 
 class BodyTooLarge(HTTPException):
@@ -114,6 +117,45 @@ class AnswerHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+# How many answers there are, of which routes.
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class CountedRequests:
+    """Counts every request that comes to an answer, by the route that gave it.
+
+    What no route has answered is one: its path may be anything.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scrape: Scrape | None = scrape_of(scope["app"]) if scope["type"] == "http" else None
+        if scrape is None:
+            await self.app(scope, receive, send)
+            return
+        metrics, began = scrape.metrics, time.perf_counter()
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", None) or OTHER
+                method = scope["method"] if scope["method"] in _METHODS else OTHER
+                metrics.http.labels(route, method, message["status"]).inc()
+                metrics.http_seconds.labels(route).observe(time.perf_counter() - began)
+            await send(message)
+
+        await self.app(scope, receive, send_counted)
+
+
+def scrape_of(app: Starlette) -> Scrape | None:
+    """That of the runs, which are there once the server has started."""
+    scrape: Scrape | None = getattr(getattr(app.state, "runs", None), "metrics", None)
+    return scrape
 
 
 # In which trace the caller is.

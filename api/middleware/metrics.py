@@ -1,17 +1,16 @@
-"""`/metrics` for Prometheus, and the count of requests that is among them."""
+"""`/metrics` for Prometheus, and who may read them."""
 
 import re
-import time
 from ipaddress import ip_address
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from api.middleware.access import OWNER, KeyRefused
-from graph.telemetry.metrics import MEDIA_TYPE, OTHER, Scrape
+from api.middleware.guards import scrape_of
+from graph.telemetry.metrics import MEDIA_TYPE
 
 #: Where they are.
 PATH = "/metrics"
@@ -21,8 +20,6 @@ READERS = re.compile(r"local|open|off|key:(?P<owner>[^\s:,]+)")
 
 #: What a proxy says of whom it speaks for.
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class MetricsRefused(Exception):
@@ -41,7 +38,7 @@ class MetricsPage:
 
     async def answer(self, request: Request) -> Response:
         """The answer."""
-        scrape = _scrape(request.app)
+        scrape = scrape_of(request.app)
         if self._readers == "off" or scrape is None:
             raise HTTPException(404)  # as where there is nothing
         if self._keys:
@@ -59,12 +56,6 @@ class MetricsPage:
         raise MetricsRefused
 
 
-def _scrape(app: Starlette) -> Scrape | None:
-    """That of the runs, which are there once the server has started."""
-    scrape: Scrape | None = getattr(getattr(app.state, "runs", None), "metrics", None)
-    return scrape
-
-
 def _is_local(scope: Scope) -> bool:
     """Whether the request comes from this machine, and from no proxy on it."""
     client = scope.get("client")
@@ -74,30 +65,3 @@ def _is_local(scope: Scope) -> bool:
         return ip_address(client[0]).is_loopback
     except ValueError:
         return False
-
-
-class CountedRequests:
-    """Counts every request that comes to an answer, by the route that gave it.
-
-    What no route has answered is one: its path may be anything.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scrape: Scrape | None = _scrape(scope["app"]) if scope["type"] == "http" else None
-        if scrape is None:
-            await self.app(scope, receive, send)
-            return
-        metrics, began = scrape.metrics, time.perf_counter()
-
-        async def send_counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", None) or OTHER
-                method = scope["method"] if scope["method"] in _METHODS else OTHER
-                metrics.http.labels(route, method, message["status"]).inc()
-                metrics.http_seconds.labels(route).observe(time.perf_counter() - began)
-            await send(message)
-
-        await self.app(scope, receive, send_counted)

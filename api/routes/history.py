@@ -1,15 +1,23 @@
-"""The history of a run, and one checkpoint of it."""
+"""The history of a run, one checkpoint of it, and forks: new runs that go on from a checkpoint."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from api.openapi import problems
-from api.parameters import OwnerDep, RunsDep, StrictRoute
+from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
+from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
+from api.routes.approval import PlanEdit
+from api.schemas import Body, RunCreated, Words, whole
 from api.views import Run, answered, json_answer
+from graph.commands.fork import Edits, ForkRejected
+from graph.queue.quotas import RunUsedUp
 from graph.record.record import record_of
+from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage
 from graph.state.wording import doc
@@ -70,3 +78,83 @@ async def read_checkpoint(
     found = await runs.checkpoint(run_id, checkpoint_id, owner=owner)
     record = record_of(found["state"]) if found["state"] else None
     return json_answer({"checkpoint": found["entry"], "run": record}, CheckpointDetail)
+
+
+Count = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
+
+_CHECKPOINT_ID = re.compile(r"[0-9a-f-]{1,64}")
+
+
+def _checkpoint_id(given: str) -> str:
+    if _CHECKPOINT_ID.fullmatch(given):
+        return given
+    raise PydanticCustomError(
+        "checkpoint_id", "must be a checkpoint_id of the run, as its history lists them"
+    )
+
+
+CheckpointId = Annotated[
+    str,
+    AfterValidator(_checkpoint_id),
+    Field(json_schema_extra={"pattern": f"^{_CHECKPOINT_ID.pattern}$"}),
+]
+
+
+class StateEdit(Body):
+    """What is to be another than in the checkpoint."""
+
+    prompt: Words | None = Field(
+        None, description="Another task; without a `plan` it is planned anew."
+    )
+    plan: PlanEdit | None = Field(None, description="Another plan.")
+    cursor: Count | None = Field(
+        None,
+        description="How many steps count as done; by default as many as are the same as in the "
+        "checkpoint.",
+    )
+
+
+class ForkCreate(Body):
+    """Where a fork begins."""
+
+    checkpoint_id: CheckpointId = Field(
+        description="A checkpoint of the run, as its history lists it."
+    )
+    state: StateEdit | None = Field(None, description="What is to be another from there on.")
+
+    def edits(self) -> Edits:
+        """The edits as runs take them."""
+        if (state := self.state) is None:
+            return Edits()
+        steps = [step.model_dump() for step in state.plan.steps] if state.plan else None
+        return Edits(prompt=state.prompt, steps=steps, cursor=state.cursor)
+
+
+@router.post(
+    "/runs/{run_id}/fork",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
+        **problems(
+            *WITH_BODY,
+            ForkRejected,
+            RunNotFound,
+            CheckpointNotFound,
+            *NEW_RUN,
+            RunUsedUp,
+            NotAccepting,
+            StorageUnavailable,
+        ),
+    },
+)
+async def fork_run(
+    run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep, caller: CallerDep
+) -> Response:
+    """Begin a new run from a checkpoint; the run itself stays as it is.
+
+    Steps that were done by then are not executed again, unless they are edited.
+    """
+    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner, by=caller)
+    created = {"run_id": record["run_id"], "status": record["status"]}
+    return json_answer(created, None, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -11,8 +11,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import Authentication, Loopback
-from api.middleware.guards import BodyLimit, StreamLimit
-from api.middleware.metrics import CountedRequests
+from api.middleware.guards import BodyLimit, CountedRequests, StreamLimit
 from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from graph.queue.share import LoopShare
 from graph.runs.live import Observe

@@ -12,7 +12,7 @@ from graph.record.record import Record
 from graph.runs.accept import Acceptance
 from graph.runs.context import RunContext
 from graph.runs.fleet import Orders
-from graph.state import Question, ResolvedAs, RunState, learned_of, marks, question_of
+from graph.state import Question, ResolvedAs, RunState, learned_of, limits_of, marks, question_of
 from graph.state.rounds import approval_of, asked_about
 from graph.state.row import ApprovalAnswer, DoubtAnswer, RunRow
 from graph.state.status import Status, WrongStatus, actions
@@ -21,7 +21,6 @@ from nodes.approval.asking import check_left
 from nodes.approval.edited_plan import read_round
 from nodes.approval.in_doubt import checked_answer
 from nodes.contract.plan_check import run_tools
-from nodes.planning.budget import limits_of
 
 
 class NotInDoubt(WrongStatus):

@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from graph.runs.context import RunContext, RunNotFound
 from graph.runs.recovery import is_due
 from graph.runs.threads import ThreadNotFound
-from graph.state import RunState, Status, attempts
+from graph.state import RunState, Status, attempts, step_key
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
 from graph.storage.audit import Audit
 from graph.storage.storage import RunIndex, StorageUnavailable
-from nodes.contract.steps import step_key
 from tools.blobs import BLOBS
 from tools.receipts import BEGUN, RECEIPTS, namespace
 

@@ -31,11 +31,11 @@ from graph.state import (
     attempts,
     marks,
     question_of,
+    step_key,
 )
 from graph.state.rounds import approval_of, is_planning, rounds_of
 from graph.state.status import actions
 from graph.state.wording import Time, doc
-from nodes.contract.steps import step_key
 
 
 class Current(TypedDict):

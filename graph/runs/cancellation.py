@@ -20,11 +20,12 @@ from graph.state import (
     in_doubt,
     run_error,
     split,
+    step_key,
 )
 from graph.state.rounds import is_planning, round_of, rounds_of
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
-from nodes.contract.steps import interrupted, left_out, step_key
+from nodes.contract.steps import interrupted, left_out
 from tools.receipts import find_begun
 
 

@@ -30,6 +30,7 @@ from graph.state import (
     learned_of,
     logged,
     question_of,
+    step_key,
     whole,
 )
 from graph.state.row import RetryCommand, expiry_of, facts_of, state_of
@@ -37,7 +38,6 @@ from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
 from nodes.approval.asking import EXPIRES
 from nodes.approval.in_doubt import DoubtGate
-from nodes.contract.steps import step_key
 from tools.blobs import Blob, find
 from tools.registry import Tool
 from tools.threads import ToolThreads
@@ -144,7 +144,8 @@ class RunReader:
             forks = await self._storage.index.forks(run_id)
             learned = await self.learned(state)
             waits_for_run = await self.waits_for_run(state)
-            undelivered = await self._storage.outbox.undelivered(run_id)
+            outbox = self._storage.outbox
+            undelivered = await outbox.undelivered(run_id) if outbox.may_have_failed else ()
         return record_of(
             state,
             queue_position=await self.position(run_id, state["status"]),

@@ -31,12 +31,13 @@ from graph.state import (
     PlanningCall,
     RunState,
     split,
+    step_key,
 )
 from graph.state.rounds import rounds_of, steps_of
 from graph.state.row import RetryCommand
 from graph.state.status import SETTLED
 from nodes.contract.json_data import InvalidOutput, InvalidReference
-from nodes.contract.steps import CUT_OFF, resolved, step_key
+from nodes.contract.steps import CUT_OFF, resolved
 from nodes.planning.model import ModelLadder
 from tools.invocation import TRANSIENT, Failure, Outcome, invoke
 from tools.registry import Tool, ToolCall

@@ -4,7 +4,9 @@ Steps in doubt, of which nobody knows whether they acted, are read from it.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NotRequired
+from uuid import UUID, uuid5
 
 from typing_extensions import TypedDict
 
@@ -211,6 +213,21 @@ def marks(state: Mapping[str, Any], *what: str) -> list[Mark]:
     """The marks that the log of a state has, or those of these kinds; the first one first."""
     found = [entry for entry in state.get("log", ()) if entry["kind"] == "mark"]
     return [mark for mark in found if mark["what"] in what] if what else found
+
+
+def step_key(state: Mapping[str, Any], step: int, generation: int | None = None) -> str:
+    """The idempotency key of a step: the same for every attempt and after every crash.
+
+    It changes with `generation`, the run's of today unless it is given, when a person asks for a
+    finished or edited step again.
+    """
+    number = state["generation"] if generation is None else generation
+    return _key(state["run_id"], number, step)
+
+
+@lru_cache(maxsize=4_096)  # a record says it of every attempt, each time that it is read
+def _key(run_id: str, generation: int, step: int) -> str:
+    return str(uuid5(UUID(run_id), f"{generation}:{step}"))
 
 
 def ended_at(entry: Attempt | PlanningCall) -> float:

@@ -250,3 +250,36 @@ def logged(log: list[Any], writes: Sequence[Any]) -> list[Any]:
         if isinstance(write, Overwrite):
             return list(write.value)
     return extend(log, writes)
+
+
+# What a run may take, and what it wants of a model at its end.
+
+
+def limits_of(state: RunState) -> Limits:
+    """The run's limits, its steps bounded by its budget as well."""
+    budget = state.get("budget")
+    if budget is None or budget["steps"] is None:
+        return state["limits"]
+    return {**state["limits"], "max_steps": min(budget["steps"], state["limits"]["max_steps"])}
+
+
+#: Whether a model answers in words at the end of a run that does not say so itself: where a model
+#: has planned it, or never.
+AnswerPolicy = Literal["auto", "never"]
+
+
+def answer_wanted(state: RunState, policy: AnswerPolicy) -> bool:
+    """Whether a model is to answer in words: as the run was told, else as the server does it."""
+    choice = state.get("choice")
+    if choice and "answer" in choice:
+        return choice["answer"]
+    if schema_of(state) is not None:
+        return True
+    by = state["planned_by"]
+    return policy == "auto" and by is not None and by["source"] == "llm"
+
+
+def schema_of(state: RunState) -> dict[str, Any] | None:
+    """The JSON Schema of the shape in which the answer is given as well; None where it is not."""
+    choice = state.get("choice")
+    return choice.get("result_schema") if choice else None

@@ -1,6 +1,7 @@
 """How a run stands, what it may become, and what it has come to: a result, or an error."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_args
 
 from typing_extensions import TypedDict
@@ -190,7 +191,8 @@ def may_become(current: Status, following: Status) -> bool:
     return following in TRANSITIONS[current]
 
 
-def leads_to(status: Status) -> list[Status]:
+@cache  # every checkpoint is projected by it
+def leads_to(status: Status) -> tuple[Status, ...]:
     """The statuses out of which a run may come to `status`, over several changes as well.
 
     A projection may skip changes in between: a run can be settled before `running` was written.
@@ -204,4 +206,4 @@ def leads_to(status: Status) -> list[Status]:
             if targets & frontier and source not in before | SETTLED
         }
         before |= frontier
-    return sorted(before - {status})
+    return tuple(sorted(before - {status}))

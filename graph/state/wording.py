@@ -1,7 +1,13 @@
-"""How moments, durations, numbers and foreign text are written, wherever people read them."""
+"""How moments, durations, numbers and foreign text are written, wherever people read them.
+
+And how text of theirs is compared and searched.
+"""
 
 import json
 import math
+import re
+import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -75,3 +81,70 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(
         char if char.isprintable() or char in keep else json.dumps(char)[1:-1] for char in text
     )
+
+
+# The same words in another writing: how they are compared, never how they are kept.
+
+
+_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u2035\u2039\u203a\u02b9\u02bb\u02bc\u00b4`"
+_DOUBLE_QUOTES = "\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u301d\u301e\u301f"
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212"
+_ALIKE = str.maketrans(
+    {**dict.fromkeys(_QUOTES, "'"), **dict.fromkeys(_DOUBLE_QUOTES, '"')}
+    | dict.fromkeys(_DASHES, "-")
+)
+_DOTTED = re.compile("i\u0307+")  # what casefolding makes of `İ`
+_SELECTORS = re.compile("[\ufe00-\ufe0f]")  # whether a character is shown as text or as a picture
+
+
+#: So many marks of one character count, as the Stream-Safe Text Format of Unicode has it (UAX 15):
+#: to put a pile of them in order takes the square of its height.
+MOST_MARKS = 30
+
+
+def _seen(text: str) -> Iterator[str]:
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= MOST_MARKS and unicodedata.category(char) != "Cf":
+            yield char
+
+
+def folded(text: str) -> str:
+    """The text without regard to case, spacing, width, and the forms of quotes and dashes.
+
+    What cannot be seen is left out, and so are marks upon marks beyond `MOST_MARKS`; `İ` is an i.
+    """
+    if text.isascii():
+        return " ".join(text.lower().replace("`", "'").split())
+    seen = "".join(_seen(text))
+    # Before NFKC too, which parts a spacing accent into a space and a mark.
+    plain = unicodedata.normalize("NFKC", _SELECTORS.sub("", seen).translate(_ALIKE)).casefold()
+    plain = unicodedata.normalize("NFKC", plain).translate(_ALIKE)
+    return " ".join(_DOTTED.sub("i", plain).split())
+
+
+#: Characters of scripts that part no words, or parts of words, with blanks: Thai and Lao, Tibetan,
+#: Burmese, Khmer, Hangul, kana, Han and Yi; each with the marks that belong to it.
+_WITHOUT_BLANKS = re.compile(
+    "[\u0e01-\u0e7f\u0e81-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff"
+    "\u3005-\u3007\u3041-\u30ff\u3100-\u318f\u31f0-\u31ff\u3400-\u9fff\ua000-\ua4cf"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+#: Marks of these scripts, which the full-text search takes for the end of a word, as characters for
+#: private use, which it takes for letters.
+_MARKS = {
+    code: 0xE000 + code - 0x0E00
+    for code in range(0x0E00, 0x1800)
+    if unicodedata.category(chr(code)) in ("Mn", "Mc") and _WITHOUT_BLANKS.match(chr(code))
+}
+
+
+def searchable(text: str) -> str:
+    """The text as it is searched: folded as to-dos are, each character a word where no blanks are.
+
+    What is sought of such a script is then a row of characters, wherever it begins.
+    """
+    plain = folded(text)
+    return plain if plain.isascii() else _WITHOUT_BLANKS.sub(r" \g<0> ", plain).translate(_MARKS)

@@ -40,7 +40,13 @@ class Undelivered:
 
 
 class Outbox(Protocol):
-    """Deliveries of each run and endpoint have an order; one holds up those behind it."""
+    """Deliveries of each run and endpoint have an order; one holds up those behind it.
+
+    `may_have_failed` says whether anything may have been tried without success, which every record
+    asks first.
+    """
+
+    may_have_failed: bool
 
     async def subscribe(self, endpoints: Mapping[str, Sequence[Status]]) -> None:
         """From now on these endpoints are told of changes to these statuses, and no others."""

@@ -1,6 +1,5 @@
 """Looking for runs: what is asked, and what is answered, on every backend alike."""
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from typing import Literal
 
 from graph.state import Status
 from graph.state.row import Planner, RunRow
-from tools.todos import folded
+from graph.state.wording import searchable
 
 #: Counts are exact up to here, where words are sought up to the second; what is more is only known
 #: to be that.
@@ -113,32 +112,6 @@ def sort_key(position: Position, search: Search) -> tuple[bool, float, int]:
 
 # The words of a text, as SQLite's full-text search (`unicode61`, no diacritics) reads them once it
 # is `searchable`.
-
-
-#: Characters of scripts that part no words, or parts of words, with blanks: Thai and Lao, Tibetan,
-#: Burmese, Khmer, Hangul, kana, Han and Yi; each with the marks that belong to it.
-_WITHOUT_BLANKS = re.compile(
-    "[\u0e01-\u0e7f\u0e81-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff"
-    "\u3005-\u3007\u3041-\u30ff\u3100-\u318f\u31f0-\u31ff\u3400-\u9fff\ua000-\ua4cf"
-    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-
-#: Marks of these scripts, which the full-text search takes for the end of a word, as characters for
-#: private use, which it takes for letters.
-_MARKS = {
-    code: 0xE000 + code - 0x0E00
-    for code in range(0x0E00, 0x1800)
-    if unicodedata.category(chr(code)) in ("Mn", "Mc") and _WITHOUT_BLANKS.match(chr(code))
-}
-
-
-def searchable(text: str) -> str:
-    """The text as it is searched: folded as to-dos are, each character a word where no blanks are.
-
-    What is sought of such a script is then a row of characters, wherever it begins.
-    """
-    plain = folded(text)
-    return plain if plain.isascii() else _WITHOUT_BLANKS.sub(r" \g<0> ", plain).translate(_MARKS)
 
 
 def terms(text: str) -> list[str]:

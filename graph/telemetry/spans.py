@@ -19,10 +19,9 @@ from graph.record.generations import (
     traceparents,
 )
 from graph.record.time_spent import time_spent
-from graph.state import Attempt, PlanningCall, Round, RunState, ended_at
+from graph.state import Attempt, PlanningCall, Round, RunState, ended_at, step_key
 from graph.state.status import SETTLED
 from graph.state.wording import text_of
-from nodes.contract.steps import step_key
 
 # The names of OpenTelemetry's conventions for generative AI that spans use. All of them are in
 # development there and have been renamed before, so that they stand here alone:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graph.state import RunState, Step, attempts, in_doubt, outputs
+from graph.state import RunState, Step, attempts, in_doubt, outputs, schema_of
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
 from nodes.answers.spoken import SpokenText
 from nodes.planning.answer import said
 from nodes.planning.conversation import as_text, cut, earlier_turns, escaped
-from nodes.planning.model import Message, schema_of
+from nodes.planning.model import Message
 
 _RULES = """\
 You answer a person's request in words, once it was worked on. What was done stands in the <record>:

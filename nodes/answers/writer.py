@@ -6,7 +6,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from graph.state import Answer, PlannedBy, Planning, PlanningCall, Result, RunState, Structured
+from graph.state import (
+    Answer,
+    PlannedBy,
+    Planning,
+    PlanningCall,
+    Result,
+    RunState,
+    Structured,
+    schema_of,
+)
 from graph.state.rounds import rounds_of
 from nodes.answers.prompt import answer_messages, given, value_messages
 from nodes.answers.spoken import SpokenText
@@ -15,16 +24,13 @@ from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.answer import WHOLE
 from nodes.planning.budget import add, seconds_left
 from nodes.planning.model import (
-    AnswerPolicy,
     BudgetExceeded,
     Completion,
     Message,
     ModelFailure,
     ModelLadder,
     Tell,
-    answer_wanted,
     digest,
-    schema_of,
 )
 from nodes.planning.outcomes import ModelAttempt, Update, first_of
 from nodes.planning.planner import NotAffordable, charged
@@ -118,14 +124,12 @@ class AnswerWriter:
     audience: Audience = field(default_factory=Nobody)
 
     async def write(self, state: RunState) -> Update:
-        """What the answer adds to a run that is settled in this state, if one is wanted.
+        """What the answer adds to a run that is settled in this state, and of which one is wanted.
 
         The run keeps its status, whatever becomes of the answer.
         """
         result = state["result"]
-        policy: AnswerPolicy = self.ladder.answer if self.ladder else "auto"
-        if result is None or not answer_wanted(state, policy):
-            return {}
+        assert result is not None, "there is nothing to be said of a run without a result"
         schema = schema_of(state)
         course = _Course(state)
         if not self.audience.waits(state):

@@ -24,6 +24,7 @@ from graph.state import (
     Step,
     Then,
     attempts,
+    limits_of,
     marks,
     outputs,
     run_error,
@@ -47,7 +48,6 @@ from nodes.contract.plan_check import (
     stamped,
     with_changes,
 )
-from nodes.planning.budget import limits_of
 from tools.registry import Tool
 from tools.toolbox import definition_of
 

@@ -1,9 +1,9 @@
 """A state that somebody edited between two nodes, most often its plan, as Studio lets them."""
 
 import time
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import Annotated, Any, cast
 from uuid import UUID, uuid4
 
 from langgraph.types import Overwrite
@@ -12,23 +12,107 @@ from pydantic import Field, TypeAdapter, ValidationError
 from graph.state import (
     DEFAULT_LIMITS,
     Attempt,
+    Conversation,
     Mark,
     Plan,
     Round,
     RunState,
     Step,
     attempts,
+    followed,
     is_said_done,
+    limits_of,
     marks,
     new_run,
     run_error,
 )
+from graph.state.rounds import is_answered
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput, InvalidReference
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import next_cursor, resolved
-from nodes.planning.budget import limits_of
 from tools.registry import Tool
+
+#: The state that a node is to visit, or the update that takes the place of its visit.
+Checked = tuple[RunState, dict[str, Any] | None]
+
+#: What is made, before a node visits it, of a state that somebody may have edited.
+Check = Callable[[RunState], Checked]
+
+
+def checks(tools: Mapping[str, Tool], context: int) -> Mapping[str, Check]:
+    """The check before each node, by its name.
+
+    A new run on a used thread is given `context` characters of what went before.
+    """
+    return {
+        "plan": partial(_before_plan, context=context),
+        "fallback_plan": _before_fallback_plan,
+        "execute_step": partial(_before_step, tools=tools),
+        "finalize": partial(_before_end, tools=tools),
+    }
+
+
+def _before_plan(state: RunState, context: int) -> Checked:
+    if not _is_under_way(state):
+        return _given(state, context), None
+    return _before_fallback_plan(state)
+
+
+def _before_fallback_plan(state: RunState) -> Checked:
+    unfit = fault_of(state)
+    return state, refused(state, unfit) if unfit else None
+
+
+def _before_step(state: RunState, tools: Mapping[str, Tool]) -> Checked:
+    try:
+        plan = checked_plan(state, tools)
+    except PlanUnfit as unfit:
+        return state, refused(state, unfit)
+    cursor = next_cursor(plan["steps"], state["skipped"], state["cursor"])
+    edited = plan != state["plan"] or cursor != state["cursor"]
+    if edited or cursor == len(plan["steps"]):
+        # Seen by the person who decides about it, before it is executed.
+        return state, {"plan": plan, "cursor": cursor}
+    return state, None
+
+
+def _before_end(state: RunState, tools: Mapping[str, Tool]) -> Checked:
+    if (unfit := _unfit(state, tools)) is None:
+        return state, None
+    log = {"log": Overwrite(state.get("log", []))}  # whole, as each run's is in the end
+    failed = {"status": "failed", "completed_at": time.time(), "not_before": None}
+    return state, log | refused(state, unfit) | failed
+
+
+def _is_under_way(state: RunState) -> bool:
+    """Whether models are being asked about the prompt; another prompt is another run."""
+    planning: Any = state.get("planning")
+    return isinstance(planning, dict) and planning.get("prompt") == state.get("prompt")
+
+
+def _given(state: RunState, context: int) -> RunState:
+    """All that a new run takes over from the one that its thread had before."""
+    names = {"prompt", "approve", "choice", "metadata"}
+    kept: dict[str, Any] = {name: value for name, value in state.items() if name in names}
+    kept["asked"] = state["prompt"] if isinstance(state.get("prompt"), str) else ""
+    legible = "run_id" in state and not fault_of(state)
+    conversation = followed(state, characters=context) if legible else None
+    if conversation is not None or "conversation" in state:
+        kept["conversation"] = conversation or Conversation(turns=[], left_out=0, last=None)
+    owner: Any = state.get("owner")
+    return cast("RunState", kept | ({"owner": owner} if isinstance(owner, str) else {}))
+
+
+def _unfit(state: RunState, tools: Mapping[str, Tool]) -> PlanUnfit | None:
+    """Why a state is not that of a run whose plan was executed."""
+    if state.get("error") or is_answered(state):  # there is no plan to be checked
+        return fault_of(state)
+    try:
+        check_done(checked_plan(state, tools), state)
+    except PlanUnfit as unfit:
+        return unfit
+    return None
 
 
 def checked_plan(state: RunState, tools: Mapping[str, Tool]) -> Plan:

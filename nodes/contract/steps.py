@@ -7,11 +7,10 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs
+from graph.state import Attempt, AttemptError, RunState, Step, ended_at, outputs, step_key
 from nodes.contract.json_data import (
     InvalidOutput,
     InvalidReference,
@@ -31,19 +30,13 @@ from tools.threads import ToolThreads
 CUT_OFF = "Cancelled"
 
 
-def step_key(state: RunState, step: int, generation: int | None = None) -> str:
-    """The idempotency key of a step: the same for every attempt and after every crash.
-
-    It changes with `generation`, the run's of today unless it is given, when a person asks for a
-    finished or edited step again.
-    """
-    number = state["generation"] if generation is None else generation
-    return _key(state["run_id"], number, step)
+#: The key of a step that is executed with this input.
+KeyOf = Callable[[RunState, Step, Any], str]
 
 
-@lru_cache(maxsize=4_096)  # a record says it of every attempt, each time that it is read
-def _key(run_id: str, generation: int, step: int) -> str:
-    return str(uuid5(UUID(run_id), f"{generation}:{step}"))
+def planned_key(state: RunState, step: Step, _value: Any) -> str:
+    """The key of a step whose plan stays as it was made."""
+    return step_key(state, step["step"])
 
 
 def edited_step_key(state: RunState, step: Step, value: Any) -> str:

@@ -171,9 +171,9 @@ class Antecedent:
         return _as_number(value) or str(value)
 
 
-def antecedent_of(conversation: Conversation | None) -> Antecedent | None:
+def antecedent_of(conversation: Conversation) -> Antecedent | None:
     """What the last run of a conversation left to refer to; None where nothing went before."""
-    if not conversation or not (conversation["turns"] or conversation["left_out"]):
+    if not (conversation["turns"] or conversation["left_out"]):
         return None
     if (last := conversation["last"]) is not None:
         return _of(last)

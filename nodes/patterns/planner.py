@@ -78,7 +78,7 @@ class PatternPlanner:
         """
         words = read_words(prompt)
         reading = self._reading(words)
-        before = antecedent_of(conversation)
+        before = antecedent_of(conversation) if conversation else None
         if before is None:
             return reading
         after = self._reading(words, before)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graph.state import Budget, Limits, Planning, PlanningCall, RunState, Usage
+from graph.state import Budget, Planning, PlanningCall, RunState, Usage
 from graph.state.rounds import round_of
 from nodes.planning.model import Completion, Cost
 
@@ -17,14 +17,6 @@ def seconds_left(state: RunState) -> float | None:
         return None
     began = state.get("started_at") or time.time()
     return began + state.get("paused", 0.0) + budget["seconds"] - time.time()
-
-
-def limits_of(state: RunState) -> Limits:
-    """The run's limits, its steps bounded by its budget as well."""
-    budget = state.get("budget")
-    if budget is None or budget["steps"] is None:
-        return state["limits"]
-    return {**state["limits"], "max_steps": min(budget["steps"], state["limits"]["max_steps"])}
 
 
 def exceeded(state: RunState, cost: Cost) -> str | None:

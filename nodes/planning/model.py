@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from graph.state import RunState
+from graph.state import AnswerPolicy, RunState
 from nodes.contract.json_data import storable
 from nodes.contract.steps import bounded
 from nodes.planning.complexity import THRESHOLD
@@ -249,10 +249,6 @@ class UnlimitedSlots:
 # The configured models, and the order in which a task asks them.
 
 
-#: Whether a model answers in words at the end of a run that does not say so itself: where a model
-#: has planned it, or never.
-AnswerPolicy = Literal["auto", "never"]
-
 #: Whether the pattern planner may answer where models fail: always, only where every failure may
 #: pass by itself, or never.
 Fallback = Literal["always", "transient", "never"]
@@ -315,23 +311,3 @@ def digest(asked: Sequence[Message]) -> str:
     for message in asked:
         hashed.update(f"{message['role']}\0{message['content']}\0".encode(errors="replace"))
     return hashed.hexdigest()[:16]
-
-
-# What a run wants of a model at its end.
-
-
-def answer_wanted(state: RunState, policy: AnswerPolicy) -> bool:
-    """Whether a model is to answer in words: as the run was told, else as the server does it."""
-    choice = state.get("choice")
-    if choice and "answer" in choice:
-        return choice["answer"]
-    if schema_of(state) is not None:
-        return True
-    by = state["planned_by"]
-    return policy == "auto" and by is not None and by["source"] == "llm"
-
-
-def schema_of(state: RunState) -> dict[str, Any] | None:
-    """The JSON Schema of the shape in which the answer is given as well; None where it is not."""
-    choice = state.get("choice")
-    return choice.get("result_schema") if choice else None

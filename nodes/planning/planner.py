@@ -5,23 +5,30 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from graph.state import PlannedBy, Planning, PlanningCall, RunState, outputs
+from graph.state import (
+    AnswerPolicy,
+    PlannedBy,
+    Planning,
+    PlanningCall,
+    RunState,
+    answer_wanted,
+    limits_of,
+    outputs,
+)
 from graph.state.rounds import abandoned, round_of
 from nodes.contract.plan_check import run_tools
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.answer import AnswerRejected, PlanAnswer, read_answer
-from nodes.planning.budget import add, exceeded, limits_of, of_this_start, over_time
+from nodes.planning.budget import add, exceeded, of_this_start, over_time
 from nodes.planning.complexity import Features, complexity
 from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
-    AnswerPolicy,
     BudgetExceeded,
     Completion,
     Cost,
     Message,
     ModelFailure,
     ModelLadder,
-    answer_wanted,
     call_of,
     digest,
     shortened_raw,

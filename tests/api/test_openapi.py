@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urljoin
 
@@ -10,21 +11,22 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.app import HttpLimits
+from api.app import HttpLimits, create_app
+from graph.service import Runs
 from graph.settings.keys import KeyRing, new_key
-from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.servers.asgi_clients import serving
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(FakeRuns()) as client:
+async def client(still: Runs) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(still) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """The description, made once; that it is what is answered is shown below."""
-    return dict(json.loads(json.dumps(application(FakeRuns()).openapi())))
+    return dict(json.loads(json.dumps(create_app(nullcontext, HttpLimits()).openapi())))
 
 
 async def test_the_page_loads_nothing_from_outside(client):
@@ -106,9 +108,9 @@ def test_every_call_is_described_with_every_status_it_answers(document):
 
 
 @pytest.mark.parametrize("keys", [False, True], ids=["open", "keys"])
-async def test_the_description_is_valid_and_tells_how_a_key_is_sent(keys, document):
+async def test_the_description_is_valid_and_tells_how_a_key_is_sent(keys, document, still):
     limits = HttpLimits(keys=KeyRing((new_key("me")[1],)) if keys else KeyRing())
-    async with serving(FakeRuns(), limits) as client:
+    async with serving(still, limits) as client:
         told = (await client.get("/openapi.json")).json()
 
     assert told == document | ({"security": [{"bearer": []}, {"header": []}]} if keys else {})

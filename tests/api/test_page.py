@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from api.console.page import FOLDER, POLICY
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.servers.asgi_clients import serving
 
 OWN = sorted(
     path
@@ -17,8 +17,8 @@ OWN = sorted(
 )
 
 
-async def test_the_address_of_the_server_has_the_page_and_its_files():
-    async with serving(FakeRuns()) as client:
+async def test_the_address_of_the_server_has_the_page_and_its_files(still):
+    async with serving(still) as client:
         page = await client.get("/", headers={"accept-encoding": "identity"})
         named = re.findall(r'(?:href|src)="(console/[^"]+)"', page.text)
         files = {name: await client.get(f"/{name}") for name in named}
@@ -34,8 +34,8 @@ async def test_the_address_of_the_server_has_the_page_and_its_files():
     assert head.status_code == 200
 
 
-async def test_a_file_is_compressed_and_sent_again_only_when_it_has_changed():
-    async with serving(FakeRuns()) as client:
+async def test_a_file_is_compressed_and_sent_again_only_when_it_has_changed(still):
+    async with serving(still) as client:
         async with client.stream("GET", "/console/style.css") as answer:
             raw = b"".join([part async for part in answer.aiter_raw()])
         again = await client.get(
@@ -48,9 +48,9 @@ async def test_a_file_is_compressed_and_sent_again_only_when_it_has_changed():
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_only_the_files_of_the_page_are_given_away():
-    names = ("vendor/vendor.json", "vendor", "", "nothing.js", "..%2fpage.py", "%2e%2e/session.py")
-    async with serving(FakeRuns()) as client:
+async def test_only_the_files_of_the_page_are_given_away(still):
+    names = ("vendor/vendor.json", "vendor", "", "nothing.js", "..%2fpage.py", "%2e%2e/page.py")
+    async with serving(still) as client:
         answers = [(await client.get(f"/console/{name}")).status_code for name in names]
 
     assert answers == [404] * len(names)

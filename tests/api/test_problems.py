@@ -10,11 +10,12 @@ from api.schemas import Problem
 from graph.queue.executor import QueueFull
 from graph.runs.accept import KeyReused, NotAccepting
 from graph.service import PromptRejected
-from tests.support.runs.fake_runs import FakeRuns, application, serving
+from tests.support.runs.fake_runs import FakeRuns
+from tests.support.servers.asgi_clients import application, serving
 
 
 async def failing(failure: Exception):
-    runs = FakeRuns()
+    runs = FakeRuns()  # which fail as they are told to
     runs.failure = failure
     async with serving(runs) as client:
         return await client.post("/runs", json={"prompt": "hello"})
@@ -64,8 +65,8 @@ async def test_an_unexpected_error_is_logged_once_under_the_id_that_is_answered(
 
 
 @pytest.mark.parametrize("path", ["/runs", "/mcp", "/lg/threads", "/session"])
-async def test_a_client_that_leaves_while_it_sends_is_no_error(caplog, path):
-    app, sent = application(FakeRuns()), []
+async def test_a_client_that_leaves_while_it_sends_is_no_error(caplog, still, path):
+    app, sent = application(still), []
     head = [(b"host", b"localhost:8000"), (b"content-type", b"application/json")]
     scope = {
         "type": "http",

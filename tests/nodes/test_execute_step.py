@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodes.execute_step import step_key
+from graph.state import step_key
 from tests.support.runs.step_attempts import RUN_ID, Attempts, run
 from tests.support.wording.messages import wording
 from tools.registry import make_tools, tool

@@ -10,9 +10,8 @@ from langgraph.runtime import Runtime
 from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 
-from graph.state import Learned, RunState, question_of
+from graph.state import Learned, RunState, question_of, step_key
 from nodes.approval.in_doubt import DoubtGate
-from nodes.contract.steps import step_key
 from nodes.execute_step import execute_step
 from tests.support.clocks import Clocks, settle
 from tests.support.patience import patience

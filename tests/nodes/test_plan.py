@@ -2,7 +2,7 @@
 
 import time
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from langgraph.types import Overwrite
@@ -124,12 +124,3 @@ async def test_the_limits_of_the_accepted_run_hold_not_those_of_today() -> None:
 @pytest.mark.parametrize("prompt", ["x" * 10, " a ", "日本語 \N{WAVING HAND SIGN}", "two\nlines"])
 def test_any_other_text_is_a_prompt(prompt: str) -> None:
     assert prompt_error(prompt, 10) is None
-
-
-async def test_a_state_edited_while_models_are_asked_ends_the_run() -> None:
-    planning = {"prompt": "a task", "queue": ["m"], "answer": "", "reasons": [], "retried": False}
-    asked = accepted(run_id=str(uuid4()), planning=planning | {"not_before": None})
-    update = await plan(cast("RunState", {**asked, "limits": None}), limits=LIMITS, hand_edits=True)
-
-    assert update["error"]["type"] == "plan_rejected"
-    assert "limits: " in update["error"]["message"]

@@ -10,8 +10,8 @@ import pytest
 from langgraph.runtime import Runtime
 from langgraph.store.memory import InMemoryStore
 
-from graph.state import RunState
-from nodes.execute_step import Wait, execute_step, step_key
+from graph.state import RunState, step_key
+from nodes.execute_step import Wait, execute_step
 from tests.support.clocks import Clocks, settle
 from tests.support.runs.step_attempts import TOOLS, Attempts, run
 from tools.registry import ToolCall, ToolError, make_tools, tool

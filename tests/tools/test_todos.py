@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
 
+from graph.state.wording import MOST_MARKS, folded
 from graph.storage.storage import Storage
 from tests.support.wording.messages import wording
 from tests.support.wording.tools.todos import LIST, record
 from tools import todos
 from tools.registry import ToolCall, ToolError, make_tools
-from tools.todos import MOST_MARKS, Todo, choose, folded, having
+from tools.todos import Todo, choose, having
 
 
 @pytest.fixture

@@ -17,18 +17,11 @@ import psycopg
 from graph.state import Status
 from graph.state.row import NO_QUOTA, Quota, RunRow
 from graph.state.status import STATUSES
+from graph.state.wording import searchable
 from graph.storage import search as bounds
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.writer import PostgresWriter
-from graph.storage.search import (
-    Found,
-    Position,
-    Search,
-    SearchTooLarge,
-    is_of_word,
-    searchable,
-    terms,
-)
+from graph.storage.search import Found, Position, Search, SearchTooLarge, is_of_word, terms
 from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
 from graph.storage.sql.index import COLUMNS, SqlIndex, inserting, row_of
 from graph.storage.sql.statements import NUMBERS, Statement

@@ -123,7 +123,7 @@ class SqlIndex(ABC):
         return await self._writer.write(statement, durable=status in SETTLED) > 0
 
     async def request_cancel(self, run_id: str, *, at: float, by: str) -> bool:
-        sources = [*leads_to("cancelled")]
+        sources = leads_to("cancelled")
         update = (
             "UPDATE runs SET cancel_at = coalesce(cancel_at, ?), cancel_by = coalesce(cancel_by, ?)"  # noqa: S608 - constants only
             f" WHERE run_id = ? AND status IN ({', '.join('?' * len(sources))})"
@@ -358,7 +358,8 @@ def inserting(
     columns = ", ".join((COLUMNS, *more))
     insert = f"INSERT INTO runs ({columns}) SELECT {marks} WHERE {condition}"
     values = (*others, *of, *facts_values(row.facts), *more.values(), *bounds)
-    return [*naming(row, condition, bounds), (insert, values)]
+    named = [] if row.thread_name is None else [naming(row, condition, bounds)]
+    return [*named, (insert, values)]
 
 
 def facts_values(facts: Facts) -> tuple[Any, ...]:

@@ -47,12 +47,12 @@ class SqlOutbox:
         self._reader = reader
         self._writer = writer
         self._due = _DUE.format(values=lists.values)
-        self._failed = True  # whether anything may have; every record asks
+        self.may_have_failed = True
 
     async def open(self) -> None:
         """Find out whether an earlier process has left anything that it tried without success."""
         rows = await self._reader.execute_fetchall(_ANY_FAILED)
-        self._failed = bool([*rows])
+        self.may_have_failed = bool([*rows])
 
     async def subscribe(self, endpoints: Mapping[str, Sequence[Status]]) -> None:
         known = await self._reader.execute_fetchall("SELECT endpoint, statuses FROM webhooks")
@@ -84,7 +84,7 @@ class SqlOutbox:
         await self._writer.write((DELIVERED, values), (delete, (one.number,)))
 
     async def postpone(self, number: int, *, until: float, failure: str) -> None:
-        self._failed = True
+        self.may_have_failed = True
         await self._writer.write(
             (
                 "UPDATE outbox SET due = ?, failure = ?, attempts = attempts + 1 WHERE number = ?",
@@ -93,7 +93,7 @@ class SqlOutbox:
         )
 
     async def give_up(self, number: int, *, failure: str) -> None:
-        self._failed = True
+        self.may_have_failed = True
         await self._writer.write(
             (
                 "UPDATE outbox SET given_up = TRUE, failure = ?, attempts = attempts + 1"
@@ -103,7 +103,5 @@ class SqlOutbox:
         )
 
     async def undelivered(self, run_id: str) -> Sequence[Undelivered]:
-        if not self._failed:
-            return ()
         rows = await self._reader.execute_fetchall(_UNDELIVERED, (run_id,))
         return [Undelivered(*row) for row in rows]

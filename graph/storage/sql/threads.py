@@ -111,16 +111,14 @@ class SqlThreads:
         return [*await self._reader.execute_fetchall(sql, values)]
 
 
-def naming(row: RunRow, condition: str, bounds: Sequence[Any]) -> list[Statement]:
-    """What gives the thread that a run begins its name, where the run's own condition holds.
+def naming(row: RunRow, condition: str, bounds: Sequence[Any]) -> Statement:
+    """What gives the thread that a run names its name, where the run's own condition holds.
 
     It comes before the run, which then finds its thread by that name.
     """
-    if row.thread_name is None:
-        return []
     values = (row.thread, row.owner, row.thread_name, row.created_at, *bounds)
     named = f"INSERT INTO threads SELECT ?, ?, ?, NULL, ? WHERE {condition} ON CONFLICT DO NOTHING"
-    return [(named, values)]
+    return named, values
 
 
 def by_name(row: RunRow) -> Statement:

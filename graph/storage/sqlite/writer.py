@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graph.storage.search import searchable
+from graph.state.wording import searchable
 from graph.storage.sql.statements import Statement
 
 #: How long a transaction waits for another process's lock on the file, in seconds.

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.search.rows import fill, usual_row
+from graph.state.wording import searchable
 from graph.storage.open import open_storage
-from graph.storage.search import searchable
 from tests.support.console.browser import page_of
 from tests.support.console.large_run import ATTEMPTS, STEPS, Drawing, large
 from tests.support.patience import wait_until

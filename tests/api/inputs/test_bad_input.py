@@ -1,22 +1,31 @@
 """The API on input that cannot be right: a clear refusal, never a failure of the server."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.runs.fake_runs import FakeRuns, serving
-from tests.support.runs.run_states import queued
+from graph.service import Runs
+from tests.support.runs.still_runs import keep, number_of
+from tests.support.servers.asgi_clients import serving
 from tests.support.wording.api.fields import BODIES, FIELDS, JSON, PROMPTS
 
 BAD = BODIES | PROMPTS
 
 
+@pytest.fixture
+async def client(still: Runs) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(still) as client:
+        yield client
+
+
 @pytest.mark.parametrize(("body", "field"), BAD.values(), ids=BAD)
-async def test_a_bad_body_is_refused_with_the_field_and_what_is_wrong(client, runs, body, field):
+async def test_a_bad_body_is_refused_with_the_field_and_what_is_wrong(client, still, body, field):
+    before = await number_of(still)
     response = await client.post("/runs", content=body, headers=JSON)
 
     problem = response.json()
@@ -24,7 +33,7 @@ async def test_a_bad_body_is_refused_with_the_field_and_what_is_wrong(client, ru
     assert response.headers["content-type"] == "application/problem+json"
     assert [error["field"] for error in problem["errors"]] == [field]
     assert problem["errors"][0]["message"] in problem["detail"]
-    assert runs.records == {}
+    assert await number_of(still) == before
 
 
 @pytest.mark.parametrize(("path", "body", "field"), FIELDS.values(), ids=FIELDS)
@@ -38,13 +47,13 @@ async def test_what_is_wrong_with_a_field_is_said_of_that_field(client, path, bo
 
 
 @pytest.mark.parametrize("act", ["cancel", "approve", "reject", "retry", "retry-now"])
-async def test_null_is_not_taken_for_a_body_that_is_left_out(client, runs, act):
-    run_id = runs.store(queued())
+async def test_null_is_not_taken_for_a_body_that_is_left_out(client, still, act):
+    run_id = await keep(still, "a task", "pending")
     response = await client.post(f"/runs/{run_id}/{act}", content=b"null", headers=JSON)
 
     assert response.status_code == 400
     assert [error["field"] for error in response.json()["errors"]] == ["body"]
-    assert runs.records[run_id]["status"] == "pending"
+    assert (await still.get(run_id, owner="default"))["status"] == "pending"
 
 
 async def test_statuses_may_be_several(client):
@@ -62,8 +71,8 @@ ANY_JSON = st.recursive(
 
 
 @given(st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
-async def test_no_body_whatever_makes_the_server_fail(body):
-    async with serving(FakeRuns()) as client:
+async def test_no_body_whatever_makes_the_server_fail(still, body):
+    async with serving(still) as client:
         response = await client.post("/runs", content=body, headers=JSON)
 
     assert response.status_code in (201, 400)
@@ -81,7 +90,8 @@ async def test_a_post_without_a_body_is_told_to_send_one(client):
     "content_type",
     [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"],
 )
-async def test_a_body_that_is_not_declared_as_json_is_refused(client, runs, content_type):
+async def test_a_body_that_is_not_declared_as_json_is_refused(client, still, content_type):
+    before = await number_of(still)
     headers = {} if content_type is None else {"content-type": content_type}
 
     response = await client.post("/runs", content=b'{"prompt": "hello"}', headers=headers)
@@ -89,7 +99,7 @@ async def test_a_body_that_is_not_declared_as_json_is_refused(client, runs, cont
     assert response.status_code == 415
     assert response.json()["type"] == "urn:runwright:problem:not-json"
     assert response.headers["accept"] == "application/json"
-    assert runs.records == {}
+    assert await number_of(still) == before
 
 
 @pytest.mark.parametrize(

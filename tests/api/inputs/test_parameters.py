@@ -1,22 +1,32 @@
 """Parameters of an address: every call takes those that it names, to the letter, and no other."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from tests.support.runs.fake_runs import FakeRuns, application
-from tests.support.runs.run_states import queued
+from api.app import HttpLimits, create_app
+from graph.service import Runs
+from tests.support.runs.still_runs import keep
+from tests.support.servers.asgi_clients import serving
 
-APPLICATION = application(FakeRuns())
+APPLICATION = create_app(nullcontext, HttpLimits())  # which is not started
 CALLS = [
     (method.lower(), route.path)
     for route in APPLICATION.routes
     if isinstance(route, APIRoute)
     for method in route.methods
 ]
+
+
+@pytest.fixture
+async def client(still: Runs) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(still) as client:
+        yield client
 
 
 @cache
@@ -40,7 +50,7 @@ def address(path: str, run_id: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS, ids=[f"{m} {p}" for m, p in CALLS])
-async def test_an_unknown_parameter_is_refused_whatever_the_call(client, runs, method, path):
+async def test_an_unknown_parameter_is_refused_whatever_the_call(client, still, method, path):
     known = [*named(method, path)]
     other_case = (known or ["limit"])[0].upper()
     for query in (
@@ -51,7 +61,7 @@ async def test_an_unknown_parameter_is_refused_whatever_the_call(client, runs, m
         [("nonsense", "1"), ("nonsense", "2")],
         [("nonsense", "")],
     ):
-        run_id = runs.store(queued())
+        run_id = await keep(still, "a task", "pending")
         answer = await client.request(method.upper(), address(path, run_id), params=query)
         problem = answer.json()
 
@@ -59,7 +69,8 @@ async def test_an_unknown_parameter_is_refused_whatever_the_call(client, runs, m
         assert problem["type"] == "urn:runwright:problem:invalid-request", query
         assert problem["errors"][0]["field"] == query[0][0], query
         assert all(one in problem["detail"] for one in known), query
-        assert runs.records[run_id]["status"] == "pending", query  # nothing was done
+        run = await still.get(run_id, owner="default")
+        assert run["status"] == "pending", query  # nothing was done
 
 
 def test_every_call_that_is_described_is_among_them():

@@ -14,12 +14,12 @@ from mcp.shared.exceptions import MCPError
 
 from api.app import HttpLimits
 from api.mcp import door
+from graph.service import Runs
 from graph.settings.keys import new_key
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
-from tests.support.runs.fake_runs import FakeRuns, accepted
-from tests.support.runs.fake_runs import serving as serving_fakes
-from tests.support.runs.run_states import queued
+from tests.support.runs.still_runs import watched
+from tests.support.servers.asgi_clients import serving as serving_app
 from tests.support.servers.mcp_client import ERAS, connected, message, refused, told
 from tests.support.servers.server_process import ServerProcess, serving
 from tests.support.wording.messages import wording
@@ -429,14 +429,12 @@ class Ending:
 
 
 async def test_the_end_of_the_server_leaves_a_call_the_time_to_be_answered(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, still: Runs
 ) -> None:
     """What the SDK streams with ends every stream half a second after a signal, answered or not."""
     monkeypatch.setattr(signal, "getsignal", lambda _: Ending().handle_exit)
-    runs = FakeRuns()
-    record = runs.add(accepted("calculate 1 + 1"))
-    runs.states[record["run_id"]] = queued("calculate 1 + 1", run_id=record["run_id"])
-    async with serving_fakes(runs) as client:
+    record = await still.start("calculate 1 + 1")
+    async with serving_app(still) as client:
         headers, body = message(
             "legacy",
             "tools/call",
@@ -444,9 +442,9 @@ async def test_the_end_of_the_server_leaves_a_call_the_time_to_be_answered(
             arguments={"run_id": record["run_id"], "wait": 60},
         )
         asking = asyncio.create_task(client.post("/mcp", json=body, headers=headers))
-        await until(lambda: bool(runs.watched()))
+        await until(lambda: record["run_id"] in watched(still))
         await asyncio.wait([asking], timeout=1.5)
-        await runs.cancel(record["run_id"], by="client", owner="default")
+        await still.cancel(record["run_id"], by="client", owner="default")
         answer = await asking
 
     told_last = json.loads(answer.text.rpartition("data: ")[2])
@@ -474,21 +472,21 @@ async def test_calls_count_as_streams_of_their_owner(tmp_path: Path) -> None:
     assert ended == ["completed"] * 3
 
 
-async def test_a_page_of_an_allowed_site_may_send_what_the_protocol_needs() -> None:
+async def test_a_page_of_an_allowed_site_may_send_what_the_protocol_needs(still: Runs) -> None:
     origin = "https://desk.example"
     needed = "mcp-protocol-version, mcp-session-id, mcp-method, mcp-name"
     ask = {"access-control-request-method": "POST", "access-control-request-headers": needed}
-    async with serving_fakes(FakeRuns(), HttpLimits(cors_origins=(origin,))) as client:
+    async with serving_app(still, HttpLimits(cors_origins=(origin,))) as client:
         preflight = await client.options("/mcp", headers={"origin": origin, **ask})
 
     assert preflight.status_code == 200
 
 
 async def test_where_it_is_not_installed_the_path_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, still: Runs
 ) -> None:
     monkeypatch.setattr(door, "find_spec", lambda _: None)
-    async with serving_fakes(FakeRuns()) as client:
+    async with serving_app(still) as client:
         answer = await client.post("/mcp", json={})
 
     assert answer.status_code == 501

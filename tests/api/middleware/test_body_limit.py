@@ -13,7 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from api.app import HttpLimits
 from api.middleware.guards import BodyCutOff, BodyLimit
 from tests.support.patience import patience
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.still_runs import number_of
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.server_process import serving as served
 
 JSON = {"content-type": "application/json"}
@@ -32,9 +33,9 @@ async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["with a length", "in chunks"])
-async def test_a_body_of_the_largest_size_is_read(whole):
+async def test_a_body_of_the_largest_size_is_read(whole, still):
     body = body_of(LIMIT)
-    async with serving(FakeRuns(), HttpLimits(max_body=LIMIT)) as client:
+    async with serving(still, HttpLimits(max_body=LIMIT)) as client:
         response = await client.post(
             "/runs", content=body if whole else in_pieces(body), headers=JSON
         )
@@ -43,10 +44,10 @@ async def test_a_body_of_the_largest_size_is_read(whole):
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["with a length", "in chunks"])
-async def test_a_larger_body_is_refused_with_the_limit(whole):
-    runs = FakeRuns()
+async def test_a_larger_body_is_refused_with_the_limit(whole, still):
+    before = await number_of(still)
     body = body_of(LIMIT + 1)
-    async with serving(runs, HttpLimits(max_body=LIMIT)) as client:
+    async with serving(still, HttpLimits(max_body=LIMIT)) as client:
         response = await client.post(
             "/runs", content=body if whole else in_pieces(body), headers=JSON
         )
@@ -55,15 +56,15 @@ async def test_a_larger_body_is_refused_with_the_limit(whole):
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["connection"] == "close"
     assert "1,000 bytes" in response.json()["detail"]
-    assert runs.records == {}
+    assert await number_of(still) == before
 
 
-async def test_an_announced_length_is_refused_before_anything_is_read():
+async def test_an_announced_length_is_refused_before_anything_is_read(still):
     async def never() -> AsyncIterator[bytes]:
         pytest.fail("the body was read")
         yield b""
 
-    async with serving(FakeRuns()) as client:
+    async with serving(still) as client:
         response = await client.post(
             "/runs", content=never(), headers=JSON | {"content-length": str(10**12)}
         )
@@ -72,8 +73,8 @@ async def test_an_announced_length_is_refused_before_anything_is_read():
 
 
 @pytest.mark.parametrize("length", ["-1", "1e9", "\N{SUPERSCRIPT TWO}", "9" * 5000])
-async def test_a_length_that_is_no_length_does_no_harm(length):
-    async with serving(FakeRuns()) as client:
+async def test_a_length_that_is_no_length_does_no_harm(length, still):
+    async with serving(still) as client:
         response = await client.post(
             "/runs", content=b"{}", headers=JSON | {"content-length": length.encode()}
         )

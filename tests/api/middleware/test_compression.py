@@ -2,22 +2,30 @@
 
 import gzip
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from api.app import LARGE
-from tests.support.runs.fake_runs import FakeRuns, accepted, serving
+from graph.service import Runs
 from tests.support.runs.run_states import attempted, planned, queued
-from tests.support.servers.asgi_visit import visiting
+from tests.support.runs.still_runs import keep
+from tests.support.servers.asgi_clients import serving, visiting
+
+
+@pytest.fixture(scope="module")
+async def many(still: Runs) -> Runs:
+    """Runs that are more than a small answer."""
+    for number in range(60):
+        await keep(still, f"add todo number {number} {'milk ' * 100}", "completed")
+    return still
 
 
 @pytest.fixture
-def many(runs: FakeRuns) -> FakeRuns:
-    """Runs that are more than a small answer."""
-    for number in range(60):
-        runs.add(accepted(f"add todo number {number} {'milk ' * 100}"))
-    return runs
+async def client(still: Runs) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(still) as client:
+        yield client
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/runs", "/docs/assets/swagger-ui-bundle.js"])

@@ -4,8 +4,10 @@ import pytest
 
 from api.app import HttpLimits
 from graph.settings.keys import KeyRing, new_key
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.fake_runs import FakeRuns
+from tests.support.runs.still_runs import number_of
 from tests.support.servers.api_calls import calls
+from tests.support.servers.asgi_clients import serving
 
 KEY, KEPT = new_key("alice")
 WITH_KEYS = HttpLimits(keys=KeyRing([KEPT]))
@@ -30,9 +32,9 @@ WITH_ORIGIN = HttpLimits(cors_origins=(ORIGIN,))
         ({"cookie": f"key={KEY}"}, 401),
     ],
 )
-async def test_a_call_needs_a_key_in_one_of_two_headers(headers, status):
+async def test_a_call_needs_a_key_in_one_of_two_headers(headers, status, still):
     sent = {name: value.encode("latin-1") for name, value in headers.items()}
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+    async with serving(still, WITH_KEYS) as client:
         answer = await client.get("/runs", headers=sent)
 
     assert answer.status_code == status
@@ -57,22 +59,20 @@ OTHER, OTHERS = new_key("bob")
         ([("x-api-key", OTHER), ("x-api-key", KEY)], "bob"),
     ],
 )
-async def test_of_two_keys_in_one_request_one_counts(headers, counts):
-    asked = []
-
-    class Noting(FakeRuns):
-        async def search(self, owner, search, cursor=None):
-            asked.append(owner)
-            return await super().search(owner, search, cursor)
-
-    async with serving(Noting(), HttpLimits(keys=KeyRing([KEPT, OTHERS]))) as client:
+async def test_of_two_keys_in_one_request_one_counts(headers, counts, still):
+    for owner in ("alice", "bob"):
+        await still.start(f"a task of {owner}", owner=owner)
+    async with serving(still, HttpLimits(keys=KeyRing([KEPT, OTHERS]))) as client:
         answer = await client.get("/runs", headers=headers)
 
-    assert (answer.status_code, asked) == ((200, [counts]) if counts else (401, []))
+    assert answer.status_code == (200 if counts else 401)
+    listed = {run["prompt"] for run in answer.json()["runs"]} if counts else set()
+    shown = {owner for owner in ("alice", "bob") if f"a task of {owner}" in listed}
+    assert shown == ({counts} if counts else set())
 
 
-async def test_the_description_says_which_of_two_keys_counts():
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_the_description_says_which_of_two_keys_counts(still):
+    async with serving(still, WITH_KEYS) as client:
         document = (await client.get("/openapi.json")).json()
 
     told = document["components"]["securitySchemes"]
@@ -81,9 +81,9 @@ async def test_the_description_says_which_of_two_keys_counts():
     assert "only where there is no `Authorization: Bearer`" in told["header"]["description"]
 
 
-async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documentation():
+async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documentation(still):
     """Also not whether a path exists, nor what is wrong with a body."""
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+    async with serving(still, WITH_KEYS) as client:
         document = (await client.get("/openapi.json")).json()
         client.headers["content-type"] = "application/json"
         answers = {
@@ -105,7 +105,7 @@ async def test_nothing_is_answered_to_strangers_but_the_health_and_the_documenta
 
 
 async def test_strangers_learn_of_the_health_only_how_it_is():
-    runs = FakeRuns()
+    runs = FakeRuns()  # whose storage fails when it is told to
     async with serving(runs, WITH_KEYS) as client:
         told = (await client.get("/health")).json()
         wrong = (await client.get("/health", headers={"x-api-key": "wrong"})).json()
@@ -121,10 +121,10 @@ async def test_strangers_learn_of_the_health_only_how_it_is():
     assert (degraded["status"], degraded["storage"]) == ("degraded", {"status": "degraded"})
 
 
-async def test_the_description_says_how_keys_are_sent_and_asks_for_one_where_there_are_keys():
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_the_description_says_how_keys_are_sent_and_asks_for_one_where_there_are_keys(still):
+    async with serving(still, WITH_KEYS) as client:
         document = (await client.get("/openapi.json")).json()
-    async with serving(FakeRuns()) as client:
+    async with serving(still) as client:
         without = (await client.get("/openapi.json")).json()
 
     schemes = document["components"]["securitySchemes"]
@@ -135,21 +135,22 @@ async def test_the_description_says_how_keys_are_sent_and_asks_for_one_where_the
     assert without["components"]["securitySchemes"] == schemes  # as generated clients need them
 
 
-async def test_the_record_names_who_cancelled_by_the_key():
-    async with serving(runs := FakeRuns(), WITH_KEYS) as client:
+async def test_the_record_names_who_cancelled_by_the_key(still):
+    async with serving(still, WITH_KEYS) as client:
         client.headers["x-api-key"] = KEY
         run_id = (await client.post("/runs", json={"prompt": "x"})).json()["run_id"]
         answer = await client.post(f"/runs/{run_id}/cancel")
+        record = (await client.get(f"/runs/{run_id}")).json()
 
     assert answer.status_code == 200
-    assert runs.cancelled_by == ["alice"]
+    assert [(mark["what"], mark["by"]) for mark in record["marks"]] == [("cancel", "alice")]
 
 
 @pytest.mark.parametrize(
     "path", ["/runs", "/nothing", "/health", "/docs", "/docs/assets/swagger-ui.css", "/runs/x"]
 )
-async def test_every_answer_tells_browsers_to_guess_keep_and_embed_nothing(path):
-    async with serving(FakeRuns()) as client:
+async def test_every_answer_tells_browsers_to_guess_keep_and_embed_nothing(path, still):
+    async with serving(still) as client:
         answers = [
             await client.get(path),
             await client.head(path),
@@ -168,7 +169,7 @@ async def test_every_answer_tells_browsers_to_guess_keep_and_embed_nothing(path)
 
 
 async def test_the_answer_to_a_fault_of_ours_has_the_headers_too():
-    runs = FakeRuns()
+    runs = FakeRuns()  # which fails as nothing else does
     runs.failure = RuntimeError("boom")
     async with serving(runs) as client:
         answer = await client.get("/runs")
@@ -177,10 +178,10 @@ async def test_the_answer_to_a_fault_of_ours_has_the_headers_too():
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_listed_origin_gets_its_preflight_answered_and_may_read_and_post():
+async def test_a_listed_origin_gets_its_preflight_answered_and_may_read_and_post(still):
     ask = {"origin": ORIGIN, "access-control-request-method": "POST"}
     page = {"origin": ORIGIN, "sec-fetch-site": "cross-site"}
-    async with serving(FakeRuns(), WITH_ORIGIN) as client:
+    async with serving(still, WITH_ORIGIN) as client:
         preflight = await client.options("/runs", headers=ask)
         read = await client.get("/runs", headers=page)
         posted = await client.post("/runs", json={"prompt": "x"}, headers=page)
@@ -197,9 +198,10 @@ async def test_a_listed_origin_gets_its_preflight_answered_and_may_read_and_post
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", f"{ORIGIN}.evil.example", "null", ""])
-async def test_any_other_origin_gets_no_leave(origin):
+async def test_any_other_origin_gets_no_leave(origin, still):
+    before = await number_of(still)
     ask = {"origin": origin, "access-control-request-method": "POST"}
-    async with serving(runs := FakeRuns(), WITH_ORIGIN) as client:
+    async with serving(still, WITH_ORIGIN) as client:
         preflight = await client.options("/runs", headers=ask)
         read = await client.get("/runs", headers={"origin": origin})
         posted = await client.post("/runs", json={"prompt": "x"}, headers={"origin": origin})
@@ -211,13 +213,13 @@ async def test_any_other_origin_gets_no_leave(origin):
         for name in answer.headers
         if name == "access-control-allow-origin"
     ]
-    assert runs.records == {}
+    assert await number_of(still) == before
 
 
-async def test_a_preflight_comes_without_a_key_and_is_answered_all_the_same():
+async def test_a_preflight_comes_without_a_key_and_is_answered_all_the_same(still):
     limits = HttpLimits(keys=KeyRing([KEPT]), cors_origins=(ORIGIN,))
     ask = {"origin": ORIGIN, "access-control-request-method": "GET"}
-    async with serving(FakeRuns(), limits) as client:
+    async with serving(still, limits) as client:
         preflight = await client.options("/runs", headers=ask)
         without = await client.get("/runs", headers={"origin": ORIGIN})
 

@@ -3,7 +3,8 @@
 import pytest
 
 from api.app import HttpLimits
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.still_runs import number_of
+from tests.support.servers.asgi_clients import serving
 
 PROMPT = {"prompt": "hello"}
 
@@ -20,8 +21,8 @@ PROMPT = {"prompt": "hello"}
         "[::1]:8000",
     ],
 )
-async def test_loopback_names_are_answered_on_any_port(host):
-    async with serving(FakeRuns()) as client:
+async def test_loopback_names_are_answered_on_any_port(host, still):
+    async with serving(still) as client:
         response = await client.get("/health", headers={"host": host})
 
     assert response.status_code == 200
@@ -47,9 +48,9 @@ async def test_loopback_names_are_answered_on_any_port(host):
         "",
     ],
 )
-async def test_any_other_name_is_refused_for_every_method(host, method):
+async def test_any_other_name_is_refused_for_every_method(host, method, still):
     """A page whose name was rebound to loopback can read what it asks for."""
-    async with serving(FakeRuns()) as client:
+    async with serving(still) as client:
         response = await client.request(method, "/runs", headers={"host": host})
 
     assert response.status_code == 403
@@ -58,15 +59,15 @@ async def test_any_other_name_is_refused_for_every_method(host, method):
         assert "RUNWRIGHT_ALLOWED_HOSTS" in response.json()["detail"]
 
 
-async def test_two_hosts_are_refused_even_if_one_is_ours():
-    async with serving(FakeRuns()) as client:
+async def test_two_hosts_are_refused_even_if_one_is_ours(still):
+    async with serving(still) as client:
         response = await client.get("/health", headers=[("host", "localhost"), ("host", "evil")])
 
     assert response.status_code == 403
 
 
-async def test_configured_names_are_answered_besides_the_loopback_ones():
-    async with serving(FakeRuns(), HttpLimits(allowed_hosts=("Agent.example",))) as client:
+async def test_configured_names_are_answered_besides_the_loopback_ones(still):
+    async with serving(still, HttpLimits(allowed_hosts=("Agent.example",))) as client:
         answers = [
             (await client.get("/health", headers={"host": host})).status_code
             for host in ("agent.example", "AGENT.example:443", "localhost", "other.example")
@@ -75,8 +76,8 @@ async def test_configured_names_are_answered_besides_the_loopback_ones():
     assert answers == [200, 200, 200, 403]
 
 
-async def test_a_star_answers_every_name_but_still_no_foreign_page():
-    async with serving(FakeRuns(), HttpLimits(allowed_hosts=("*",))) as client:
+async def test_a_star_answers_every_name_but_still_no_foreign_page(still):
+    async with serving(still, HttpLimits(allowed_hosts=("*",))) as client:
         host = {"host": "anything.example:81"}
         named = await client.get("/health", headers=host)
         foreign = await client.post(
@@ -103,14 +104,14 @@ async def test_a_star_answers_every_name_but_still_no_foreign_page():
     ids=str,
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_a_foreign_page_can_change_nothing(method, headers):
-    runs = FakeRuns()
-    async with serving(runs) as client:
+async def test_a_foreign_page_can_change_nothing(method, headers, still):
+    before = await number_of(still)
+    async with serving(still) as client:
         response = await client.request(method, "/runs", json=PROMPT, headers=headers)
 
     assert response.status_code == 403
     assert response.json()["type"] == "urn:runwright:problem:origin-refused"
-    assert runs.records == {}
+    assert await number_of(still) == before
 
 
 @pytest.mark.parametrize(
@@ -123,17 +124,17 @@ async def test_a_foreign_page_can_change_nothing(method, headers):
     ],
     ids=str,
 )
-async def test_our_own_pages_and_clients_that_are_no_browser_may_post(headers):
-    async with serving(FakeRuns()) as client:
+async def test_our_own_pages_and_clients_that_are_no_browser_may_post(headers, still):
+    async with serving(still) as client:
         response = await client.post("/runs", json=PROMPT, headers=headers)
 
     assert response.status_code == 201
 
 
-async def test_a_foreign_page_gets_no_leave_to_read():
+async def test_a_foreign_page_gets_no_leave_to_read(still):
     """Without CORS headers a browser keeps an answer from the page that asked for it."""
     headers = {"origin": "http://evil.example", "access-control-request-method": "POST"}
-    async with serving(FakeRuns()) as client:
+    async with serving(still) as client:
         read = await client.get("/runs", headers=headers)
         preflight = await client.options("/runs", headers=headers)
 

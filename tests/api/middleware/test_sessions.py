@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from api.app import HttpLimits
-from api.middleware.sessions import COOKIE, LIFETIME, Sessions
+from api.middleware.access import COOKIE, LIFETIME, Sessions
 from graph.settings.keys import KeyRing, new_key
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.servers.asgi_clients import serving
 
 KEY, KEPT = new_key("alice")
 WITH_KEYS = HttpLimits(keys=KeyRing([KEPT]), cors_origins=("https://desk.example",))
@@ -22,8 +22,8 @@ async def logged_in(client: httpx.AsyncClient, **headers: str) -> httpx.Response
     return answer
 
 
-async def test_a_key_opens_a_session_that_no_script_can_read():
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_a_key_opens_a_session_that_no_script_can_read(still):
+    async with serving(still, WITH_KEYS) as client:
         before = (await client.get("/session")).json()
         answer = await logged_in(client)
         after = (await client.get("/session")).json()
@@ -41,8 +41,8 @@ async def test_a_key_opens_a_session_that_no_script_can_read():
 @pytest.mark.parametrize(
     ("proxied", "secure"), [({}, False), ({"x-forwarded-proto": "https"}, True)]
 )
-async def test_behind_tls_the_cookie_is_sent_by_tls_only(proxied, secure):
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_behind_tls_the_cookie_is_sent_by_tls_only(proxied, secure, still):
+    async with serving(still, WITH_KEYS) as client:
         answer = await logged_in(client, **proxied)
 
     assert ("Secure" in answer.headers["set-cookie"].split("; ")) is secure
@@ -51,8 +51,8 @@ async def test_behind_tls_the_cookie_is_sent_by_tls_only(proxied, secure):
 @pytest.mark.parametrize(
     "body", [b"{}", b"", b'{"key": 1}', b'{"key": "wrong"}', b"[", b'{"key": ""}']
 )
-async def test_what_is_no_key_opens_none(body):
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_what_is_no_key_opens_none(body, still):
+    async with serving(still, WITH_KEYS) as client:
         headers = {"content-type": "application/json"}
         answer = await client.post("/session", content=body, headers=headers)
 
@@ -61,8 +61,8 @@ async def test_what_is_no_key_opens_none(body):
     assert "set-cookie" not in answer.headers
 
 
-async def test_a_logout_ends_the_session_also_for_who_has_kept_the_cookie():
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_a_logout_ends_the_session_also_for_who_has_kept_the_cookie(still):
+    async with serving(still, WITH_KEYS) as client:
         await logged_in(client)
         kept = client.cookies[COOKIE]
         ended = await client.delete("/session", headers=OURS)
@@ -87,8 +87,8 @@ async def test_a_logout_ends_the_session_also_for_who_has_kept_the_cookie():
         ({"origin": "https://desk.example", "sec-fetch-site": "cross-site"}, 401),
     ],
 )
-async def test_only_our_page_changes_something_by_the_session(headers, status):
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_only_our_page_changes_something_by_the_session(headers, status, still):
+    async with serving(still, WITH_KEYS) as client:
         await logged_in(client)
         answer = await client.post(
             "/runs", json={"prompt": "hello"}, headers={"host": "localhost", **headers}
@@ -101,16 +101,16 @@ async def test_only_our_page_changes_something_by_the_session(headers, status):
     ("site", "status"),
     [("same-origin", 200), ("none", 200), ("same-site", 401), ("cross-site", 401)],
 )
-async def test_only_our_page_reads_by_the_session(site, status):
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_only_our_page_reads_by_the_session(site, status, still):
+    async with serving(still, WITH_KEYS) as client:
         await logged_in(client)
         answer = await client.get("/runs", headers={"sec-fetch-site": site})
 
     assert answer.status_code == status
 
 
-async def test_a_key_in_a_header_counts_before_the_session():
-    async with serving(FakeRuns(), WITH_KEYS) as client:
+async def test_a_key_in_a_header_counts_before_the_session(still):
+    async with serving(still, WITH_KEYS) as client:
         await logged_in(client)
         answer = await client.get("/runs", headers={"x-api-key": "wrong", **OURS})
 

@@ -4,11 +4,14 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.support.runs.fake_runs import FakeRuns, serving
+from graph.service import Runs
+from tests.support.runs.still_runs import number_of
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.server_process import http_client
 from tests.support.servers.server_process import serving as server_in
 
@@ -17,68 +20,74 @@ TASK = {"prompt": "add todo buy milk"}
 
 
 @pytest.fixture
-def runs() -> FakeRuns:
-    return FakeRuns()
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
+async def client(still: Runs) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(still) as client:
         yield client
 
 
-async def test_the_same_task_again_is_answered_as_the_first_time(client, runs):
-    first = await client.post("/runs", json=TASK, headers=KEY)
-    again = await client.post("/runs", json=TASK, headers=KEY)
+@pytest.fixture
+def key() -> dict[str, str]:
+    """A key that no other test has sent to the same runs."""
+    return {"Idempotency-Key": str(uuid4())}
+
+
+async def test_the_same_task_again_is_answered_as_the_first_time(client, still, key):
+    before = await number_of(still)
+    first = await client.post("/runs", json=TASK, headers=key)
+    again = await client.post("/runs", json=TASK, headers=key)
 
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
     assert again.headers["location"] == first.headers["location"]
     assert (again.status_code, again.json()) == (first.status_code, first.json())
-    assert len(runs.started) == 1
+    assert await number_of(still) == before + 1
 
 
-async def test_a_body_that_only_looks_different_is_the_same(client, runs):
+async def test_a_body_that_only_looks_different_is_the_same(client, still, key):
     """What is left out means what it is by default; order and blanks mean nothing."""
-    await client.post("/runs", json=TASK | {"budget": {"usd": 1.0, "steps": 3}}, headers=KEY)
+    before = await number_of(still)
+    await client.post("/runs", json=TASK | {"budget": {"usd": 1.0, "steps": 3}}, headers=key)
     again = await client.post(
         "/runs",
         content=b'{ "budget": {"steps": 3.0, "usd": 1, "tokens": null}, '
         b'"prompt": "add todo buy m\\u0069lk" }',
-        headers=KEY | {"content-type": "application/json"},
+        headers=key | {"content-type": "application/json"},
     )
 
     assert again.headers["idempotency-replayed"] == "true"
-    assert len(runs.started) == 1
+    assert await number_of(still) == before + 1
 
 
 @pytest.mark.parametrize("path", ["/runs", "/runs/wait?timeout=0"])
 @pytest.mark.parametrize("body", [{"prompt": "add todo buy Milk"}, TASK | {"budget": {"usd": 1}}])
-async def test_another_body_under_the_key_is_refused(client, runs, path, body):
-    first = (await client.post("/runs", json=TASK, headers=KEY)).json()
-    answer = await client.post(path, json=body, headers=KEY)
+async def test_another_body_under_the_key_is_refused(client, still, key, path, body):
+    before = await number_of(still)
+    first = (await client.post("/runs", json=TASK, headers=key)).json()
+    answer = await client.post(path, json=body, headers=key)
 
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:runwright:problem:key-reused"
     assert first["run_id"] in answer.json()["detail"]
-    assert len(runs.started) == 1
+    assert await number_of(still) == before + 1
 
 
-@pytest.mark.parametrize("key", ["", "two words", "x" * 201, "schön"])
-async def test_what_is_no_key_is_refused(client, runs, key):
-    headers = {"Idempotency-Key": key.encode("latin-1")}
+@pytest.mark.parametrize("given", ["", "two words", "x" * 201, "schön"])
+async def test_what_is_no_key_is_refused(client, still, given):
+    before = await number_of(still)
+    headers = {"Idempotency-Key": given.encode("latin-1")}
     answer = await client.post("/runs", json=TASK, headers=headers)
 
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == ["idempotency-key"]
-    assert runs.started == []
+    assert await number_of(still) == before
 
 
-async def test_without_a_key_each_post_is_a_run_of_its_own(client, runs):
+async def test_without_a_key_each_post_is_a_run_of_its_own(client, still):
+    before = await number_of(still)
     for _ in range(2):
         assert (await client.post("/runs", json=TASK)).status_code == 201
 
-    assert len(runs.started) == 2
+    assert await number_of(still) == before + 2
 
 
 def test_many_clients_at_once_make_one_run(tmp_path: Path) -> None:

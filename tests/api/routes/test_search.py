@@ -7,22 +7,18 @@ import httpx
 import pytest
 
 from api.routes.search import RunList
-from tests.support.runs.fake_runs import FakeRuns, accepted, serving
+from graph.service import Runs
+from tests.support.runs.still_runs import keep
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.documented import documented
 
 
-@pytest.fixture
-def runs() -> FakeRuns:
-    runs = FakeRuns()
+@pytest.fixture(scope="module")
+async def client(still: Runs) -> AsyncIterator[httpx.AsyncClient]:
     for number in range(5):
-        runs.add(accepted(f"task {number}", status="failed" if number % 2 else "completed"))
-    runs.add(accepted("not mine", owner="another"))
-    return runs
-
-
-@pytest.fixture
-async def client(runs: FakeRuns) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(runs) as client:
+        await keep(still, f"task {number}", "failed" if number % 2 else "completed")
+    await keep(still, "not mine", "completed", owner="another")
+    async with serving(still) as client:
         yield client
 
 

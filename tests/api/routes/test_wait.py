@@ -12,10 +12,10 @@ from api.views import RunAnswer
 from graph.storage.storage import StorageUnavailable
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until
-from tests.support.runs.fake_runs import FakeRuns, application
+from tests.support.runs.fake_runs import FakeRuns
 from tests.support.runs.run_states import attempted, completed, finished, planned, queued
 from tests.support.servers import server_process
-from tests.support.servers.asgi_visit import visiting
+from tests.support.servers.asgi_clients import application, visiting
 from tests.support.servers.documented import documented
 
 

@@ -9,7 +9,7 @@ from api import streams
 from graph.runs.watch import KEPT_DELTAS, AnswerDelta
 from graph.state import RunState
 from tests.support.runs.run_states import attempted, completed, planned, queued
-from tests.support.servers.asgi_visit import Told, Visit, visiting
+from tests.support.servers.asgi_clients import Told, Visit, visiting
 
 WORDS = ["There", " are", " three", " of", " them."]
 

@@ -6,9 +6,8 @@ from pydantic import TypeAdapter
 
 from api import streams
 from graph.runs.watch import RunChanged
-from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, finished, planned, queued
-from tests.support.servers.asgi_visit import visiting
+from tests.support.servers.asgi_clients import application, serving, visiting
 
 
 async def test_a_change_tells_where_the_run_stands(runs, app):

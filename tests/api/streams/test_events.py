@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from api.views import EventPage
-from tests.support.runs.fake_runs import application
 from tests.support.runs.run_states import attempted, finished, planned, queued
-from tests.support.servers.asgi_visit import visiting
+from tests.support.servers.asgi_clients import application, visiting
 from tests.support.servers.documented import documented
 
 

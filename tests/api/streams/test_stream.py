@@ -9,9 +9,8 @@ from fastapi import FastAPI
 
 from api import streams
 from api.views import RunEvent
-from tests.support.runs.fake_runs import application, serving
 from tests.support.runs.run_states import attempted, cancelled, completed, finished, planned, queued
-from tests.support.servers.asgi_visit import Visit, visiting
+from tests.support.servers.asgi_clients import Visit, application, serving, visiting
 from tests.support.servers.documented import documented
 from tests.support.wording.messages import wording
 

@@ -10,10 +10,9 @@ from fastapi import FastAPI
 
 from api import streams
 from tests.support.own_tools.gate_tool import GATE
-from tests.support.runs.fake_runs import application
 from tests.support.runs.run_states import attempted, completed, planned, queued
 from tests.support.servers import server_process
-from tests.support.servers.asgi_visit import Visit, visiting
+from tests.support.servers.asgi_clients import Visit, application, visiting
 
 
 def watch(app: FastAPI, run_id: str) -> AbstractAsyncContextManager[Visit]:

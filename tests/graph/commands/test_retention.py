@@ -20,10 +20,10 @@ from graph.storage.search import Search
 from graph.storage.storage import RunIndex, Storage
 from tests.support.patience import until, wait_until
 from tests.support.runs.fake_runs import FakeRuns
-from tests.support.runs.fake_runs import serving as fake_serving
 from tests.support.runs.live_runs import AT_ONCE, Gates, process, rested, start
 from tests.support.runs.orphans import orphans
 from tests.support.runs.run_states import attempted, finished, planned, queued
+from tests.support.servers.asgi_clients import serving as fake_serving
 from tests.support.servers.server_process import ServerProcess, serving
 from tools.loading import BUILTIN
 from tools.receipts import namespace
@@ -434,7 +434,7 @@ def test_a_deleted_run_is_gone_for_every_endpoint_also_after_a_restart(tmp_path:
 
 
 async def test_the_route_removes_only_what_has_ended() -> None:
-    runs = FakeRuns()
+    runs = FakeRuns()  # of which two are in states that the test makes
     done, going = runs.store(finished()), runs.store(planned(queued()))
     async with fake_serving(runs) as client:
         assert (await client.delete(f"/runs/{done}")).status_code == 204

@@ -22,7 +22,7 @@ from tests.support.clocks import Clocks
 from tests.support.models.scripted_models import ScriptedModel, outage, plan_of
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.fake_runs import FakeRuns
 from tests.support.runs.live_runs import Gates, attempts, in_backoff, process, rested, start, told
 from tests.support.runs.run_states import (
     CREATED_AT,
@@ -33,6 +33,7 @@ from tests.support.runs.run_states import (
     planned,
     queued,
 )
+from tests.support.servers.asgi_clients import serving
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess
 from tests.support.servers.server_process import serving as server_process
@@ -503,7 +504,7 @@ async def test_the_calls_of_models_are_its_planning(storage: Storage, clocks: Cl
 
 
 async def test_the_answer_is_as_documented() -> None:
-    runs = FakeRuns()
+    runs = FakeRuns()  # of which one is in a state that the test makes
     run_id = runs.store(cancelled(planned(queued()), cut_off=False))
     async with serving(runs) as client:
         answer = await client.get(f"/runs/{run_id}/explain")

@@ -3,8 +3,7 @@
 from typing import Any
 
 from graph.record.record import record_of
-from graph.state import RunState
-from nodes.contract.steps import step_key
+from graph.state import RunState, step_key
 from tests.support.runs.run_states import attempted, planned, queued
 
 

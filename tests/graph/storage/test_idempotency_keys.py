@@ -11,8 +11,9 @@ import pytest
 from graph.runs.accept import AlreadyAccepted, KeyReused
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import KEPT, IdempotencyKey, KeyedRun, RunRow
+from graph.state.wording import searchable
 from graph.storage.open import open_storage
-from graph.storage.search import Search, searchable
+from graph.storage.search import Search
 from graph.storage.storage import Storage
 from tests.support.patience import patience
 from tests.support.runs.live_runs import Gates, process

@@ -13,7 +13,7 @@ from graph.storage.search import Search
 from graph.storage.sqlite import index
 from graph.storage.storage import Storage
 from tests.graph.storage.test_search import row
-from tests.support.runs.found_rows import search_rows
+from tests.support.databases.found_rows import search_rows
 
 OWNERS = ("me", "you")
 WORDS = ("milk", "Bread", "café", "todo")
@@ -97,7 +97,7 @@ async def test_what_is_found_is_what_the_rows_say_while_runs_are_added(
     bound: int,
 ) -> None:
     for module in (
-        "tests.support.runs.found_rows",
+        "tests.support.databases.found_rows",
         "graph.storage.search",
         "graph.storage.sqlite.index",
     ):

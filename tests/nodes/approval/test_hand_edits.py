@@ -12,7 +12,9 @@ from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph
 from graph.record.events import events
 from graph.state import Channels, RunState, split
+from nodes.approval.hand_edits import checks
 from tests.support.runs.channels import flat
+from tests.support.runs.run_states import queued
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools
@@ -335,14 +337,25 @@ async def test_a_waiting_plan_that_is_edited_is_asked_about_as_it_stands() -> No
     assert question.value["tools"] == [{"tool": "calculator", "effects": False, "steps": [1]}]
 
 
+def test_a_state_edited_while_models_are_asked_ends_the_run() -> None:
+    planning = {"prompt": "a task", "queue": ["m"], "answer": "", "reasons": [], "retried": False}
+    asked = planning | {"not_before": None}
+    state = cast("RunState", {**queued("a task"), "planning": asked, "limits": None})
+    _, update = checks({}, context=1_000)["plan"](state)
+
+    assert update is not None
+    assert update["error"]["type"] == "plan_rejected"
+    assert "limits: " in update["error"]["message"]
+
+
 async def test_the_server_whose_states_nobody_edits_pays_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("checked again")
 
-    monkeypatch.setattr("nodes.execute_step.checked_plan", refuse)
-    monkeypatch.setattr("nodes.finalize.checked_plan", refuse)
+    monkeypatch.setattr("nodes.approval.hand_edits.checked_plan", refuse)
+    monkeypatch.setattr("nodes.approval.hand_edits.fault_of", refuse)
     done = await run(graph_of(make_tools(BUILTIN), input_schema=Channels), "2 + 2")
 
     assert done["status"] == "completed"

@@ -1,16 +1,11 @@
-"""An in-memory stand-in for `graph.service.Runs`, and a client of the application on top of it."""
+"""An in-memory stand-in for `graph.service.Runs`."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any, cast
 
-import httpx
-from fastapi import FastAPI
-
-from api.app import HttpLimits, create_app
 from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
@@ -19,21 +14,20 @@ from graph.queue.fair import Load
 from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
-from graph.runs.accept import NO_OPTIONS, RunOptions, refuse_second
+from graph.runs.accept import NO_OPTIONS, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.live import Broadcaster, LiveRuns
 from graph.runs.settled import SettledRuns
 from graph.runs.threads import ThreadNotFound
 from graph.runs.watch import RunSubscription
-from graph.service import PromptRejected, Runs
+from graph.service import PromptRejected
 from graph.state import Approve, Budget, RunState
-from graph.state.row import IdempotencyKey, Kept, KeyedRun, RunRow
+from graph.state.row import IdempotencyKey, Kept
 from graph.state.status import SETTLED
-from graph.storage.pages import Page, decode, found_page
+from graph.storage.pages import Page, decode
 from graph.storage.search import Search
-from tests.support.runs.found_rows import search_rows
 from tests.support.runs.run_states import CREATED_AT, cancelled, queued
-from tools.registry import Tool, ToolCall, make_tools, tool
+from tests.support.runs.still_runs import note_tools
 
 MAX_PROMPT = 20_000
 
@@ -47,16 +41,12 @@ LIMITS = {
 }
 
 
-@tool("notes.add", idempotent=True, attempts=4)
-async def add_note(text: str, call: ToolCall) -> str:
-    """Write a note down."""
-    return text
-
-
 class FakeRuns:
     """Remembers runs and executes none; `failure` is raised by every call while it is set.
 
-    A run is there by its record, or by its state where its events are wanted too.
+    Where `still_runs` do not serve: a state of a run that a test has made is there at the moment
+    that it says, what is read meanwhile is counted, and everything can fail. A run is there by its
+    record, or by its state where its events are wanted too.
     """
 
     def __init__(self) -> None:
@@ -65,7 +55,7 @@ class FakeRuns:
         self.live = LiveRuns()
         self.settled = SettledRuns()
         self.broadcaster = Broadcaster(self._state, self.live, self.settled)
-        self.tools: Mapping[str, Tool] = make_tools([add_note])
+        self.tools = note_tools()
         self.ready = True
         self.writable = True
         self.failure: Exception | None = None
@@ -74,7 +64,6 @@ class FakeRuns:
         self.started: list[str] = []
         self.cancelled_by: list[str] = []
         self.health = self  # they are one here
-        self.keys: dict[tuple[str, str], KeyedRun] = {}
 
     def watched(self) -> dict[str, RunSubscription]:
         """The subscriptions that somebody watches."""
@@ -99,8 +88,6 @@ class FakeRuns:
         self._fail()
         if thread_id is not None and thread_id not in self.records:
             raise ThreadNotFound(thread_id)
-        if key and (first := self.keys.get((owner, key.name))):
-            refuse_second(first, key)
         if not prompt.strip():
             raise PromptRejected("the prompt is empty; say what is to be done")
         if len(prompt) > MAX_PROMPT:
@@ -109,9 +96,6 @@ class FakeRuns:
         given: dict[str, Any] = {"choice": choice, "metadata": metadata}
         record = self.add(accepted(prompt, owner=owner, budget=budget, **given))
         self.started.append(record["run_id"])
-        if key:
-            first = KeyedRun(run_id=record["run_id"], fingerprint=key.fingerprint)
-            self.keys[owner, key.name] = first
         self.states[record["run_id"]] = queued(prompt, run_id=record["run_id"])
         return record
 
@@ -155,9 +139,8 @@ class FakeRuns:
     async def search(self, owner: str, search: Search, cursor: str | None = None) -> Page:
         self._fail()
         if cursor is not None:
-            search = replace(search, after=decode(cursor, search, owner=owner))
-        rows = [_row(record) for record in self.records.values() if record["owner"] == owner]
-        return found_page(search_rows(list(enumerate(rows, 1)), search), search, owner=owner)
+            decode(cursor, search, owner=owner)
+        raise AssertionError("real runs are asked what there is")
 
     async def account(self, owner: str) -> Account:
         self._fail()
@@ -166,9 +149,6 @@ class FakeRuns:
     async def usage(self, owner: str) -> tuple[Quotas, Usage]:
         self._fail()
         return Quotas(), Usage(posts=0, kept=Kept(len(self.records), 0))
-
-    def mermaid(self) -> str:
-        return "graph TD;\n\tplan --> finalize;\n"
 
     def servers(self) -> Mapping[str, Mapping[str, object]]:
         return {}
@@ -209,13 +189,6 @@ class FakeRuns:
     def _fail(self) -> None:
         if self.failure:
             raise self.failure
-
-
-def _row(record: Record) -> RunRow:
-    kept = ("run_id", "owner", "prompt", "limits", "status")
-    times = ("created_at", "started_at", "completed_at")
-    row = RunRow(**{name: record[name] for name in (*kept, *times)})  # type: ignore[literal-required]
-    return replace(row, metadata=record["metadata"] or None)
 
 
 def accepted(prompt: str = "say hello", **fields: Any) -> Record:
@@ -336,29 +309,3 @@ def eventful() -> Record:
         started_at=CREATED_AT + 0.5,
         completed_at=CREATED_AT + 5,
     )
-
-
-def application(
-    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
-) -> FastAPI:
-    """The application over `runs`."""
-
-    @asynccontextmanager
-    async def open_runs() -> AsyncIterator[Runs]:
-        yield cast("Runs", runs)
-
-    return create_app(open_runs, limits or HttpLimits(), heartbeat=heartbeat)
-
-
-@asynccontextmanager
-async def serving(
-    runs: FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
-    app = application(runs, limits, heartbeat=heartbeat)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client,
-    ):
-        yield client

@@ -19,10 +19,10 @@ from graph.record.record import Record
 from graph.runs.context import RunPolicy, make_context
 from graph.runs.live import LiveRuns
 from graph.service import Runs
-from graph.state import DEFAULT_LIMITS, Approve, Channels, Limits, RunState, whole
+from graph.state import DEFAULT_LIMITS, AnswerPolicy, Approve, Channels, Limits, RunState, whole
 from graph.storage.storage import Storage
 from nodes.contract.steps import Paused
-from nodes.planning.model import AnswerPolicy, Completion, ModelLadder
+from nodes.planning.model import Completion, ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tests.support.patience import patience, until
 from tools.registry import Tool, ToolError, make_tools, tool

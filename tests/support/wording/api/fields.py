@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from tests.support.runs.fake_runs import MAX_PROMPT, FakeRuns, serving
+from tests.support.runs.fake_runs import MAX_PROMPT, FakeRuns
 from tests.support.runs.run_states import queued
+from tests.support.servers.asgi_clients import serving
 
 JSON = {"content-type": "application/json"}
 

@@ -32,7 +32,8 @@ from graph.storage.storage import StorageUnavailable
 from graph.storage.threads import NameTaken
 from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.in_doubt import AnswerUnfit
-from tests.support.runs.fake_runs import FakeRuns, serving
+from tests.support.runs.fake_runs import FakeRuns
+from tests.support.servers.asgi_clients import serving
 
 _RUN = "<run_id>"
 _STATUS: Any = "<status>"
@@ -103,6 +104,8 @@ _ORDERS = ("cancel", "retry", "approve", "reject")
 
 
 class _Failing(FakeRuns):
+    """Runs that fail as they are told to, one way after the other."""
+
     async def _refuse(self, run_id: str, *_: Any, **__: Any) -> Any:
         self._fail()
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from graph.state.row import RunRow
 from graph.state.status import STATUSES
+from graph.state.wording import searchable
 from graph.storage.search import (
     MOST_COUNTED,
     MOST_COUNTED_BY_WORDS,
@@ -13,7 +14,6 @@ from graph.storage.search import (
     Search,
     duration,
     is_of_word,
-    searchable,
     sort_key,
     terms,
 )

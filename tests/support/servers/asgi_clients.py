@@ -1,15 +1,49 @@
-"""A client that reads an endless answer at its own pace, and leaves when it likes."""
+"""Clients of the application in the same process: an ordinary one, and one that leaves.
+
+The other reads an endless answer at its own pace, and goes when it likes.
+"""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import httpx
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
+from api.app import HttpLimits, create_app
+from graph.service import Runs
 from tests.support.patience import patience
+from tests.support.runs.fake_runs import FakeRuns
+
+
+def application(
+    runs: Runs | FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+) -> FastAPI:
+    """The application over `runs`."""
+
+    @asynccontextmanager
+    async def open_runs() -> AsyncIterator[Runs]:
+        yield cast("Runs", runs)
+
+    return create_app(open_runs, limits or HttpLimits(), heartbeat=heartbeat)
+
+
+@asynccontextmanager
+async def serving(
+    runs: Runs | FakeRuns, limits: HttpLimits | None = None, *, heartbeat: float = 5.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application over `runs`, whose unexpected errors are answered, not raised."""
+    app = application(runs, limits, heartbeat=heartbeat)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client,
+    ):
+        yield client
 
 
 @dataclass(frozen=True)
