@@ -26,6 +26,7 @@ from graph.state.row import IdempotencyKey, Kept
 from graph.state.status import SETTLED
 from graph.storage.pages import Page, decode
 from graph.storage.search import Search
+from nodes.plan import prompt_error
 from tests.support.runs.run_states import CREATED_AT, cancelled, queued
 from tests.support.runs.still_runs import note_tools
 
@@ -88,10 +89,8 @@ class FakeRuns:
         self._fail()
         if thread_id is not None and thread_id not in self.records:
             raise ThreadNotFound(thread_id)
-        if not prompt.strip():
-            raise PromptRejected("the prompt is empty; say what is to be done")
-        if len(prompt) > MAX_PROMPT:
-            raise PromptRejected(f"the prompt has more than {MAX_PROMPT} characters")
+        if reason := prompt_error(prompt, MAX_PROMPT):
+            raise PromptRejected(reason)
         choice, metadata = options.choice((), self.tools), options.checked_metadata() or {}
         given: dict[str, Any] = {"choice": choice, "metadata": metadata}
         record = self.add(accepted(prompt, owner=owner, budget=budget, **given))
