@@ -69,17 +69,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 #: Whose tests run on both backends in `make test`; the others do on Postgres in `make test-rest`.
-#: Of the crashes those are not here that are about threads of tools, and not about what is stored.
 ON_BOTH = (
     "tests/graph/storage/",
-    "tests/graph/runs/test_threads.py",
-    "tests/graph/runs/test_runs.py",
+    "tests/graph/runs/test_threads.py::test_a_run_begins",
+    "tests/graph/runs/test_threads.py::test_a_thread_that_goes",
+    "tests/graph/runs/test_threads.py::test_posts_under_one_new_name",
+    "tests/graph/runs/test_threads.py::test_two_posts_at_once",
     "tests/graph/runs/killed/test_crashes.py::test_a_killed_server",
-    "tests/graph/runs/killed/test_crashes.py::test_many_runs_in_flight",
-    "tests/graph/runs/killed/test_crashes.py::test_a_backoff",
-    "tests/graph/runs/killed/test_crashes.py::test_sigterm",
-    "tests/graph/runs/killed/test_crashes.py::test_a_run_that_kills",
-    "tests/graph/runs/killed/test_crashes.py::test_a_run_keeps",
 )
 
 
@@ -94,6 +90,7 @@ LONGEST = (
     "tests/house/test_stored_runs.py",
     "tests/graph/queue/test_leases.py",
     "tests/graph/workbench/test_studio.py",
+    "tests/docs/test_studio.py",
     "tests/graph/runs/killed/",
 )
 
