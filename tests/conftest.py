@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 # Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
@@ -79,6 +81,18 @@ ON_BOTH = (
 )
 
 
+#: Who calls models by itself, which takes a library that each process would be loading for as long
+#: as a hundred tests take: one process does all of it.
+WITH_MODELS = (
+    "tests/api/cli/test_secrets.py",
+    "tests/docs/test_models.py",
+    "tests/graph/models/test_",
+    "tests/graph/models/whole_runs/test_streamed.py",
+    "tests/graph/workbench/test_replan.py",
+    "tests/house/test_wording.py",
+)
+
+
 #: What takes longest by itself, in this order: it begins, and the others fill what is left. Else it
 #: would be done alone in the end, while a core has nothing to do.
 LONGEST = (
@@ -91,6 +105,7 @@ LONGEST = (
     "tests/graph/queue/test_leases.py",
     "tests/graph/workbench/test_studio.py",
     "tests/docs/test_studio.py",
+    *WITH_MODELS,
     "tests/graph/runs/killed/",
 )
 
@@ -99,6 +114,19 @@ def _place(item: pytest.Item) -> int:
     """Where a test's file comes."""
     found = (place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start))
     return next(found, len(LONGEST))
+
+
+class ByFile(LoadFileScheduling):
+    """One process does the tests of a file, or of all files that call models."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WITH_MODELS[0] if nodeid.startswith(WITH_MODELS) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """With `--dist loadfile`, as `make test` has it."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
