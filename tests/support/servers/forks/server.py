@@ -193,7 +193,10 @@ def main() -> int:
     assert threading.active_count() == 1, f"a fork would be without {threading.enumerate()}"
     serve(sys.argv[1])
     set_waits()
-    code = runwright()
+    try:
+        code = runwright()
+    except SystemExit as ended:  # as after `--help`, and where the arguments do not fit
+        code = int(ended.code or 0)
     _end(code)
     return code
 
