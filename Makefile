@@ -30,7 +30,7 @@ test-slow: .venv/.dev .venv/.fuzz .venv/.client .venv/.kube ## deployment, insta
 # Tests whose servers keep their runs in Postgres once more. Those that open a storage by themselves do
 # so on both databases: some of them always, the others as slow ones.
 test-postgres: .venv/.dev   ## calls and streams of servers that keep their runs in Postgres
-	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and not slow and not sqlite" \
+	TEST_BACKEND=postgres $(PYTEST) -m "not real_llm and (not slow or calls) and not sqlite" \
 	  tests/api/routes tests/api/streams tests/api/lg $(ARGS)
 
 # What a server of databases has to do is tried on Debian's Postgres, too, where there is one: the other

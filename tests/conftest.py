@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 # Read when LangGraph is imported: a type that a checkpoint cannot rebuild is an error, not a hint.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from graph.service import Runs
 from graph.storage.open import open_storage
@@ -72,17 +74,25 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 #: Whose tests run on both backends in `make test`; the others do on Postgres in `make test-rest`.
-#: Of the crashes those are not here that are about threads of tools, and not about what is stored.
 ON_BOTH = (
     "tests/graph/storage/",
-    "tests/graph/runs/test_threads.py",
-    "tests/graph/runs/test_runs.py",
+    "tests/graph/runs/test_threads.py::test_a_run_begins",
+    "tests/graph/runs/test_threads.py::test_a_thread_that_goes",
+    "tests/graph/runs/test_threads.py::test_posts_under_one_new_name",
+    "tests/graph/runs/test_threads.py::test_two_posts_at_once",
     "tests/graph/runs/killed/test_crashes.py::test_a_killed_server",
-    "tests/graph/runs/killed/test_crashes.py::test_many_runs_in_flight",
-    "tests/graph/runs/killed/test_crashes.py::test_a_backoff",
-    "tests/graph/runs/killed/test_crashes.py::test_sigterm",
-    "tests/graph/runs/killed/test_crashes.py::test_a_run_that_kills",
-    "tests/graph/runs/killed/test_crashes.py::test_a_run_keeps",
+)
+
+
+#: Who calls models by itself, which takes a library that each process would be loading for as long
+#: as a hundred tests take: one process does all of it.
+WITH_MODELS = (
+    "tests/api/cli/test_secrets.py",
+    "tests/docs/test_models.py",
+    "tests/graph/models/test_",
+    "tests/graph/models/whole_runs/test_streamed.py",
+    "tests/graph/workbench/test_replan.py",
+    "tests/house/test_wording.py",
 )
 
 
@@ -97,6 +107,8 @@ LONGEST = (
     "tests/house/test_stored_runs.py",
     "tests/graph/queue/test_leases.py",
     "tests/graph/workbench/test_studio.py",
+    "tests/docs/test_studio.py",
+    *WITH_MODELS,
     "tests/graph/runs/killed/",
 )
 
@@ -105,6 +117,19 @@ def _place(item: pytest.Item) -> int:
     """Where a test's file comes."""
     found = (place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start))
     return next(found, len(LONGEST))
+
+
+class ByFile(LoadFileScheduling):
+    """One process does the tests of a file, or of all files that call models."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WITH_MODELS[0] if nodeid.startswith(WITH_MODELS) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """With `--dist loadfile`, as `make test` has it."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

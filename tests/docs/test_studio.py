@@ -1,4 +1,7 @@
-"""docs/doors/studio.md tells the truth: its calls and its code are run, and print what it says."""
+"""docs/doors/studio.md tells the truth: its calls and its code are run, and print what it says.
+
+What else is done there is slow: tests/graph/workbench/test_studio.py.
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +11,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +19,8 @@ import pytest
 from tests.docs import test_doors as three_doors
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
-from tests.support.servers.studio_server import StudioServer, studio
+from tests.support.servers.server_process import make
+from tests.support.servers.studio_server import StudioServer, copy_checkout, studio
 
 DOC = (ROOT / "docs" / "doors" / "studio.md").read_text()
 
@@ -37,6 +42,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     folder = tmp_path_factory.mktemp("studio")
     with studio(folder, tools="examples.flaky:fail_times", backoff="0.01") as server:
         yield server
+        # At a run without a thread, which the page shows, LangGraph warns of what it does itself.
+        ours = [line for line in server.complaints if "`durability` has no effect" not in line]
+        assert ours == []
+        assert server.outside.accepted == []
 
 
 def contains(whole: Any, part: Any) -> bool:
@@ -86,3 +95,29 @@ def test_every_block_is_run() -> None:
     """None is written in a way that the tests above would pass over."""
     assert (len(CALLS), len(PROGRAMS)) == (DOC.count("$ curl"), DOC.count("```python") - 1)
     assert len(CALLS) == 2
+
+
+# The command
+
+
+def test_the_command_opens_a_browser_and_tells_nobody(tmp_path: Path) -> None:
+    """What it would run; the server above shows that nothing is called."""
+    planned = subprocess.run(
+        [*make("studio"), "--dry-run"],
+        cwd=copy_checkout(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert "langgraph_cli dev" in planned
+    assert "--no-browser" not in planned
+    assert "LANGGRAPH_CLI_NO_ANALYTICS=1 LANGGRAPH_NO_VERSION_CHECK=1" in planned
+    assert "LANGSMITH_TRACING=false" in planned
+
+
+def test_the_graphs_module_is_loaded_once() -> None:
+    """A file loaded by its path would be a second copy beside the package's own."""
+    listed = json.loads((ROOT / "langgraph.json").read_text())
+
+    assert listed["graphs"] == {"runwright": "graph.workbench.studio:graph"}

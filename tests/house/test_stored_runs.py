@@ -9,9 +9,19 @@ import pytest
 
 from tests.support.stored.comparison import PARTS, compared, snapshot
 
+#: Those that take longest; what they show of runs is in part in the others.
+SLOW = ("history", "studio")
+
 
 @pytest.mark.timeout(300)  # each part starts servers and asks them much
-@pytest.mark.parametrize("part", [part for part in PARTS if part != "notebook"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part, marks=pytest.mark.slow) if part in SLOW else part
+        for part in PARTS
+        if part != "notebook"
+    ],
+)
 def test_everything_that_is_told_is_as_it_was(tmp_path: Path, part: str) -> None:
     """Byte for byte, but for what `tests/support/stored/varying.py` lists.
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from tests.support import pages
 from tests.support.checkout import copy_compiled, packed_checkout
 from tests.support.servers.server_process import ServerProcess, environment, serving
@@ -124,6 +126,7 @@ def test_a_tool_is_a_file_and_its_line_and_is_planned_and_executed(tmp_path: Pat
     copy.check()
 
 
+@pytest.mark.slow  # as are other copies than the first
 def test_a_node_is_a_file_and_its_wiring_and_is_drawn_and_visited(tmp_path: Path) -> None:
     copy = Copy(tmp_path, "nodes/", "graph/")
     [task] = asked(r'`runwright run "([^"]+)"` adds a to-do')
@@ -141,6 +144,7 @@ def test_a_node_is_a_file_and_its_wiring_and_is_drawn_and_visited(tmp_path: Path
     copy.check()
 
 
+@pytest.mark.slow
 def test_a_route_is_a_function_and_answers(tmp_path: Path) -> None:
     copy = Copy(tmp_path, "api/")
     [path] = asked(r"answers `GET (\S+)`")

@@ -37,7 +37,11 @@ def listed(folder: Path, **settings: str) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout)["runs"])
 
 
-@pytest.mark.parametrize(("era", "command"), [("auto", STARTED), ("legacy", None)])
+@pytest.mark.parametrize(
+    ("era", "command"),
+    [("auto", None), ("legacy", None), pytest.param("auto", STARTED, marks=pytest.mark.slow)],
+    ids=["auto", "legacy", "started"],
+)
 async def test_without_a_server_it_does_the_runs_itself(
     tmp_path: Path, era: str, command: list[str] | None
 ) -> None:
@@ -297,6 +301,7 @@ def test_without_an_input_it_says_who_starts_it(
     assert "an MCP client starts this command" in done.stderr
 
 
+@pytest.mark.slow  # a process that is not forked
 def test_where_it_is_not_installed_a_line_says_what_to_do(tmp_path: Path) -> None:
     hide = "import sys; sys.modules['mcp'] = None"
     done = subprocess.run(

@@ -21,8 +21,20 @@ MODES = [
 Opened = Callable[[str], AbstractContextManager[Session]]
 Ask = Callable[..., Any]
 
+#: Most of them are slow ones.
+SOME_STREAMS = pytest.mark.parametrize(
+    "streams", [4, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.calls])]
+)
 
-@pytest.fixture(params=[*CLIENTS])
+
+#: Of JavaScript's two versions the older one is slow.
+CASES = [
+    pytest.param(name, marks=[pytest.mark.slow, pytest.mark.calls] if "pinned" in name else [])
+    for name in CLIENTS
+]
+
+
+@pytest.fixture(params=CASES)
 def opened(request: pytest.FixtureRequest) -> Opened:
     """What makes a client of a server."""
     return CLIENTS[request.param]
@@ -76,20 +88,21 @@ def test_each_call_is_answered_as_the_synchronous_client_is(server, opened, told
     assert {**answers, **by_name} == told
 
 
+@SOME_STREAMS
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
-def test_a_stream_cut_at_20_random_bytes_loses_and_repeats_nothing(
-    server, hurried, opened, ask, thread
+def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(
+    server, hurried, opened, ask, thread, streams
 ):
     chosen = random.Random(11)
     with cutting(server.url) as proxy, opened(f"{proxy.url}/lg") as session:
-        for _ in range(10):  # 20 cuts
+        for _ in range(streams):  # each is cut twice
             proxy.cut(chosen.randrange(1, 20_000), chosen.randrange(1, 9_000))
             given = {"input": TASK, "stream_mode": MODES, "stream_resumable": True}
             told = [*asking(session)("runs.stream", thread, ASSISTANT, **given)]
             again = {"stream_mode": MODES, "last_event_id": "-1"}
             assert told == [*ask("runs.join_stream", thread, told[0]["data"]["run_id"], **again)]
-        assert proxy.made == 20
+        assert proxy.made == 2 * streams
 
 
 def test_a_run_is_cancelled_and_waited_for_and_the_thread_goes_on(ask, thread):

@@ -18,6 +18,11 @@ PROMPT = {"prompt": "calculate 6 * 7"}
 TASK = {"prompt": "add a todo to buy milk, then calculate 6 * 7"}
 MODES = ["values", "updates", "messages", "custom", "tasks"]
 
+#: Most of them are slow ones.
+SOME_STREAMS = pytest.mark.parametrize(
+    "streams", [4, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.calls])]
+)
+
 
 @pytest.fixture(params=[*GRAPHS])
 def opened(request):
@@ -78,15 +83,16 @@ def test_it_goes_on_from_a_checkpoint_and_from_a_state_that_was_edited(remote, c
     assert remote.invoke(None, config)["result"]["output"] == 48
 
 
+@SOME_STREAMS
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
-def test_its_streams_cut_at_20_random_bytes_lose_and_repeat_nothing(
-    server, hurried, opened, lg, config
+def test_its_streams_cut_at_random_bytes_lose_and_repeat_nothing(
+    server, hurried, opened, lg, config, streams
 ):
     chosen = random.Random(3)
     thread = config["configurable"]["thread_id"]
     with cutting(server.url) as proxy, opened(f"{proxy.url}/lg") as remote:
-        for _ in range(10):  # 20 cuts
+        for _ in range(streams):  # each is cut twice
             proxy.cut(chosen.randrange(1, 15_000), chosen.randrange(1, 9_000))
             told = [(one.event, one.data) for one in remote.stream(TASK, config, stream_mode=MODES)]
             [run] = lg.runs.list(thread, limit=1)
@@ -97,7 +103,7 @@ def test_its_streams_cut_at_20_random_bytes_lose_and_repeat_nothing(
             assert [(kind, [*data] if kind == "messages" else data) for kind, data in told] == [
                 (one.event, one.data) for one in again
             ]
-        assert proxy.made == 20
+        assert proxy.made == 2 * streams
 
 
 def test_it_is_resumed(remote, config):

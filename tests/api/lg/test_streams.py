@@ -159,22 +159,27 @@ def test_who_comes_again_is_told_what_comes_after_the_id(lg, thread):
         again("yesterday")
 
 
+@pytest.mark.parametrize(
+    "streams", [5, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.calls])]
+)
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
-def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(server, hurried, lg, thread):
+def test_a_stream_cut_at_random_bytes_loses_and_repeats_nothing(
+    server, hurried, lg, thread, streams
+):
     with cutting(server.url) as proxy:
         client = get_sync_client(url=f"{proxy.url}/lg")
         whole = parts(client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL))
         size = sum(len(str(data)) for _, _, data in whole)
         chosen = random.Random(5)
-        for _ in range(20):
+        for _ in range(streams):
             proxy.cut(*(chosen.randrange(1, size // 3) for _ in range(chosen.randrange(1, 4))))
             stream = client.runs.stream(thread, "runwright", input=PROMPT, stream_mode=ALL)
             told = parts(stream)
             run_id = told[0][2]["run_id"]
             again = lg.runs.join_stream(thread, run_id, stream_mode=ALL, last_event_id="-1")
             assert told == parts(again)
-        assert proxy.made >= 20
+        assert proxy.made >= streams
         client.http.client.close()
 
 

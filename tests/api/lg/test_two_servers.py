@@ -23,6 +23,11 @@ from tests.support.servers.proxies.cutting import CuttingProxy, cutting
 PROMPT = {"prompt": "add a todo to buy milk, then calculate 6 * 7, then show me all my tasks"}
 MODES = ["values", "updates", "messages-tuple", "custom", "lifecycle", "tasks", "checkpoints"]
 
+#: Most of them are slow ones.
+SOME_STREAMS = pytest.mark.parametrize(
+    "streams", [4, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.calls])]
+)
+
 
 @pytest.fixture(scope="module")
 def fleet(
@@ -87,19 +92,22 @@ def test_every_call_is_answered_by_whichever_server_it_meets(lg, fleet):
     assert lg.threads.search(ids=[thread]) == []
 
 
+@SOME_STREAMS
 # A stream that is cut before its first id is told from the beginning.
 @pytest.mark.filterwarnings("ignore:Reconnecting without")
-def test_a_stream_cut_at_random_bytes_goes_on_at_the_other_server(lg, balancer):
+def test_a_stream_cut_at_random_bytes_goes_on_at_the_other_server(lg, balancer, streams):
     thread = lg.threads.create()["thread_id"]
     chosen = random.Random(23)
-    for _ in range(10):
+    for _ in range(streams):  # each is cut twice
         balancer.cut(chosen.randrange(1, 30_000), chosen.randrange(1, 9_000))
         told = parts(lg.runs.stream(thread, "runwright", input=PROMPT, stream_mode=MODES))
         given = {"stream_mode": MODES, "last_event_id": "-1"}
         assert told == parts(lg.runs.join_stream(thread, told[0][2]["run_id"], **given))
-    assert balancer.made == 20
+    assert balancer.made == 2 * streams
 
 
+@pytest.mark.slow
+@pytest.mark.calls
 async def test_the_asynchronous_client_goes_on_at_the_other_server_too(lg, balancer):
     client = get_client(url=f"{balancer.url}/lg")
     thread = (await client.threads.create())["thread_id"]
@@ -112,6 +120,8 @@ async def test_the_asynchronous_client_goes_on_at_the_other_server_too(lg, balan
     await client.http.client.aclose()
 
 
+@pytest.mark.slow
+@pytest.mark.calls
 def test_the_javascript_client_goes_on_at_the_other_server_too(lg, balancer):
     with javascript(f"{balancer.url}/lg") as js:
         for _ in range(3):
@@ -150,7 +160,10 @@ def test_a_question_that_one_server_was_asked_is_answered_at_the_other(lg):
         lg.runs.create(thread, "runwright", command={"resume": True})
 
 
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize(
+    "turn",
+    [0, *(pytest.param(turn, marks=[pytest.mark.slow, pytest.mark.calls]) for turn in (1, 2))],
+)
 def test_of_many_at_once_at_two_servers_that_are_to_be_alone_one_is_taken(fleet, lg, turn):
     thread = lg.threads.create()["thread_id"]
     name = f"raced{turn}"

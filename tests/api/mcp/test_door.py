@@ -16,6 +16,7 @@ from api.app import HttpLimits
 from api.mcp import door
 from graph.service import Runs
 from graph.settings.keys import new_key
+from tests.support.examples import slow
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until
 from tests.support.runs.still_runs import watched
@@ -28,6 +29,9 @@ KEY, KEPT = new_key("alice")
 OTHER, OTHERS = new_key("bob")
 
 each_era = pytest.mark.parametrize("era", ERAS)
+
+#: For what does not lie in how a session begins.
+an_era = pytest.mark.parametrize("era", [ERAS[0], *slow(ERAS[1])])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +84,7 @@ async def test_a_run_tells_how_far_it_is_and_where_its_record_is(
     assert record["owner"] == "alice"
 
 
-@each_era
+@an_era
 async def test_a_call_that_is_given_up_cancels_its_run(server: ServerProcess, era: str) -> None:
     prompt = f"pass gate cancelled-{era}"
     async with connected(server.url, era, key=KEY) as client:
@@ -140,7 +144,7 @@ def settled(server: ServerProcess, run_id: str) -> dict[str, Any]:
     return record if record["completed_at"] else {}
 
 
-@each_era
+@an_era
 async def test_a_plan_waits_for_a_person_and_goes_on_with_the_decision(
     server: ServerProcess, era: str
 ) -> None:
@@ -208,7 +212,7 @@ async def test_a_preview_makes_no_run(server: ServerProcess) -> None:
     assert not newest(server, prompt)
 
 
-@each_era
+@an_era
 async def test_nobody_finds_the_runs_of_another(server: ServerProcess, era: str) -> None:
     async with connected(server.url, era, key=KEY) as client:
         report = told(await client.call_tool("run", {"prompt": "calculate 2 + 2"}))
@@ -319,7 +323,7 @@ async def test_only_posts_are_answered(server: ServerProcess, method: str) -> No
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-@each_era
+@an_era
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -381,7 +385,7 @@ async def test_what_is_said_of_the_tools_is_true_and_has_its_form(server: Server
     }
 
 
-@each_era
+@an_era
 async def test_the_list_of_tools_is_small(server: ServerProcess, era: str) -> None:
     """Anybody may ask for it as often as he likes, and it is encoded each time."""
     _, body = message(era, "tools/list")
@@ -390,7 +394,7 @@ async def test_the_list_of_tools_is_small(server: ServerProcess, era: str) -> No
     assert len(answer.content) < 40_000
 
 
-@each_era
+@an_era
 async def test_a_restart_of_the_server_strands_nobody(tmp_path: Path, era: str) -> None:
     with serving(tmp_path) as first:
         port = first.url.rpartition(":")[2]
@@ -402,7 +406,7 @@ async def test_a_restart_of_the_server_strands_nobody(tmp_path: Path, era: str) 
                 assert told(read)["result"]["output"] == 2
 
 
-@each_era
+@an_era
 async def test_the_end_of_the_server_ends_a_call_and_not_its_run(tmp_path: Path, era: str) -> None:
     prompt = "pass gate end"
     with serving(tmp_path, tools=GATE, grace="6") as server:

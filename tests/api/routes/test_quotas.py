@@ -157,6 +157,7 @@ def test_without_limits_there_are_none(tmp_path: Path) -> None:
         assert set(quota(alice)["limit"].values()) == {None}
 
 
+@pytest.mark.slow  # megabytes are looked through
 @pytest.mark.sqlite
 def test_searches_of_many_words_over_large_prompts_do_not_hold_up_others(tmp_path: Path) -> None:
     """The lists of the other end while the first of one's searches go on."""

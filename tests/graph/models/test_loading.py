@@ -98,6 +98,7 @@ def run(script: str, folder: Path) -> tuple[str, list[Any]]:
     return process.stdout, json.loads(process.stderr.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_without_a_model_or_its_key_nothing_of_it_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

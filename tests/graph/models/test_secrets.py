@@ -10,6 +10,7 @@ import pytest
 from graph.models.ladder import make_ladder, warm
 from graph.settings import read_settings
 from nodes.planning.planner import ModelPlanner
+from tests.support.examples import slow
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import ANTHROPIC, OLLAMA, OPENAI
 from tests.support.models.llm_runs import SUM, calls, run
@@ -81,7 +82,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("level", ["info", "debug"])
+@pytest.mark.parametrize("level", ["debug", *slow("info")])  # whose lines are among the others
 def test_a_key_goes_to_its_provider_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:

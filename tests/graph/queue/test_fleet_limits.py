@@ -52,6 +52,7 @@ def test_a_model_that_one_worker_has_seen_fail_is_asked_by_none(folder: Path) ->
             assert len(provider.requests) == asked
 
 
+@pytest.mark.slow
 def test_one_call_of_all_workers_sees_whether_a_model_is_there_again(
     folder: Path, postgres: PostgresServer
 ) -> None:
@@ -111,6 +112,7 @@ def test_posts_of_an_owner_are_counted_over_all_servers(
         assert postgres.execute("SELECT count(*) FROM runwright.runs") == [(2,)]
 
 
+@pytest.mark.slow
 def test_to_dos_of_an_owner_are_counted_over_all_workers(
     folder: Path, postgres: PostgresServer
 ) -> None:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.patience import patience
 from tests.support.servers.event_reader import Watcher
@@ -71,6 +72,7 @@ def test_it_answers_while_another_process_holds_the_database(tmp_path: Path) -> 
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.slow
 def test_it_answers_while_500_watchers_are_attached(tmp_path: Path) -> None:
     """Each sees every event."""
     with serving(tmp_path, tools="examples.flaky:sleep") as server:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
@@ -178,6 +179,7 @@ async def test_a_second_prompt_on_a_thread_begins_with_an_empty_log(database_url
     assert state["run_id"] != RUN_ID
 
 
+@pytest.mark.slow  # a process that is not forked
 async def test_a_killed_process_loses_no_entry_and_doubles_none(database_url: str) -> None:
     for_kill = [sys.executable, "-c", _DIES_IN_A_RUN, database_url, "60"]
     process = subprocess.run(for_kill, cwd=ROOT, timeout=patience(), check=False)  # noqa: ASYNC221

@@ -23,9 +23,9 @@ TOOLS = ("calculator", "todo_store.add", "calc")
 #: What is near enough to be walked to, which SQLite alone does: the first steps, and all of them.
 NEAR = [
     ("sqlite", (30, 300)),
-    ("sqlite", (2, 8)),
+    pytest.param("sqlite", (2, 8), marks=pytest.mark.slow),
     ("sqlite", (0, 0)),
-    ("postgres", (30, 300)),
+    pytest.param("postgres", (30, 300), marks=pytest.mark.slow),
     pytest.param("postgres", (2, 8), marks=pytest.mark.slow),  # other rows and searches
     pytest.param("postgres", (0, 0), marks=pytest.mark.slow),
 ]

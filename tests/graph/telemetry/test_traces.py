@@ -13,6 +13,7 @@ from graph.state import Channels, whole
 from graph.storage.open import open_storage
 from graph.telemetry.spans import Span, spans
 from tests.support.deployment.otlp_receiver import SAID, Manner, Receiver, receiving
+from tests.support.examples import slow
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import ServerProcess, serving
 
@@ -77,9 +78,8 @@ async def test_nothing_is_exported_where_an_endpoint_is_merely_set(tmp_path, rec
 @pytest.mark.parametrize(
     "variables",
     [
-        {"OTEL_TRACES_SAMPLER": "always_off"},
         {"OTEL_SDK_DISABLED": "true"},
-        {"OTEL_TRACES_EXPORTER": "none"},
+        *slow({"OTEL_TRACES_SAMPLER": "always_off"}, {"OTEL_TRACES_EXPORTER": "none"}),
     ],
 )
 async def test_what_the_standard_variables_switch_off_is_not_exported(
@@ -93,7 +93,7 @@ async def test_what_the_standard_variables_switch_off_is_not_exported(
     assert receiver.asked == 0
 
 
-@pytest.mark.parametrize("manner", ["fails", "garbage", "babbles", "never"])
+@pytest.mark.parametrize("manner", ["fails", "never", *slow("garbage", "babbles")])
 def test_a_bad_collector_costs_no_run_and_no_end(tmp_path, exporting, manner: Manner):
     with receiving(manner) as receiver:
         exporting(receiver, OTEL_BSP_MAX_QUEUE_SIZE="8", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="8")
@@ -116,7 +116,7 @@ def test_a_bad_collector_costs_no_run_and_no_end(tmp_path, exporting, manner: Ma
 HIDDEN = "hidden-key"
 
 
-@pytest.mark.parametrize("manner", ["fails", "garbage", "babbles", "elsewhere", "dead"])
+@pytest.mark.parametrize("manner", ["garbage", "dead", *slow("fails", "babbles", "elsewhere")])
 def test_of_a_collector_and_its_answers_the_log_tells_no_words(tmp_path, exporting, manner):
     with receiving("garbage" if manner == "dead" else manner) as receiver:
         url = "http://127.0.0.1:9" if manner == "dead" else receiver.url

@@ -365,6 +365,7 @@ async def test_of_a_fleet_a_process_posts_soon_what_another_settles_and_only_whe
         await until(lambda: postgres.execute(left) == [(False,), (True,)])
 
 
+@pytest.mark.slow  # a process that is not forked
 async def test_a_command_that_reads_needs_no_secret_and_loads_no_metrics(tmp_path):
     async with open_storage(f"sqlite:///{tmp_path}/runs.db"):
         pass  # it is made

@@ -39,6 +39,7 @@ def test_nothing_goes_wrong_unseen(fresh: Any) -> None:
     assert kinds == {"text/plain", "text/html", "text/markdown"}
 
 
+@pytest.mark.slow  # it is executed a second time
 def test_it_talks_to_a_server_that_runs_already_and_starts_from_the_root(
     fresh: Any, tmp_path: Path
 ) -> None:

@@ -26,9 +26,15 @@ def graph_of(tools: Mapping[str, Tool], **options: Any) -> RunGraph:
     return build_graph(tools, checkpointer=InMemorySaver(), store=InMemoryStore(), **options)
 
 
-@pytest.fixture
-def graph() -> RunGraph:
+@pytest.fixture(scope="module")
+def made() -> RunGraph:
     return graph_of(make_tools([*BUILTIN, fail_times]))
+
+
+@pytest.fixture
+def graph(made: RunGraph) -> RunGraph:
+    """With nothing in it; to make a graph and its planner takes longer than a run."""
+    return made.copy({"checkpointer": InMemorySaver(), "store": InMemoryStore()})
 
 
 async def run(graph: RunGraph, prompt: str) -> dict[str, Any]:

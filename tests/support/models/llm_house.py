@@ -1,6 +1,6 @@
 """A server for each provider beside aimock, and what came of a run there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.examples import slow
 from tests.support.models.capture_server import CaptureServer, capturing, openai_answer
 from tests.support.models.llm_runs import BACKUP, PRICES, SUM, models, run, serving_models
 from tests.support.models.mock_llm import PROVIDERS, MockLlm, mock_llm
@@ -23,7 +24,24 @@ USD = {
 }
 BACKUP_USD = 300e-6
 
+_FIRST, *_OTHERS = PROVIDERS
+
 each_provider = pytest.mark.parametrize("name", PROVIDERS)
+
+#: For what does not lie in the form of a call: the first provider, and the others as slow ones.
+a_provider = pytest.mark.parametrize("name", [_FIRST, *slow(*_OTHERS)])
+
+
+class Servers(dict[str, ServerProcess]):
+    """Servers by the names of their models, each started when it is first asked for."""
+
+    def __init__(self, start: Callable[[str], ServerProcess]) -> None:
+        super().__init__()
+        self._start = start
+
+    def __missing__(self, name: str) -> ServerProcess:
+        self[name] = self._start(name)
+        return self[name]
 
 
 @dataclass
@@ -65,8 +83,9 @@ def llm_house(folder: Path, **settings: str) -> Iterator[House]:
         mock = stack.enter_context(mock_llm())
         backup = stack.enter_context(capturing())
         backup.answer = openai_answer(SUM)
-        servers = {
-            name: stack.enter_context(
+
+        def start(name: str) -> ServerProcess:
+            return stack.enter_context(
                 serving_models(
                     folder_of(folder, name),
                     models=models((name, mock.base_of(name)), (BACKUP, f"{backup.url}/v1")),
@@ -77,9 +96,8 @@ def llm_house(folder: Path, **settings: str) -> Iterator[House]:
                     **settings,
                 )
             )
-            for name in PROVIDERS
-        }
-        yield House(mock, backup, servers)
+
+        yield House(mock, backup, Servers(start))
 
 
 def assert_done(outcome: Outcome, planner: str) -> None:

@@ -172,7 +172,7 @@ def call(number: Any, name: str, arguments: dict[str, Any], token: Any) -> None:
     write_badly(name)
     result = answer(number, name, text, token)
     if "flood" in HABITS:
-        for _ in range(2_000):
+        for _ in range(500):
             send({"method": "notifications/tools/list_changed"})
             send({"method": "notifications/message", "params": {"level": "info", "data": "x"}})
     if result is not None:

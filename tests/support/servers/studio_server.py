@@ -22,6 +22,8 @@ from tests.support.servers.server_process import make
 
 _FILES = ("Makefile", "langgraph.json", "pyproject.toml")
 
+_FAULTS = ("BlockingError", "Traceback", "[error", "Deserializing unregistered", "[warning")
+
 
 class StudioServer:
     """A started server.
@@ -49,6 +51,16 @@ class StudioServer:
         self._reader.start()
         self.client = get_sync_client(url=self.url)
         self._await_answer()
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it printed that is a fault; its detector of blocking calls prints, too."""
+        slow = "exceeded the expected startup time"  # the machine is busy
+        return [
+            line
+            for line in self.lines
+            if any(sign in line for sign in _FAULTS) and slow not in line
+        ]
 
     def run(self, prompt: str) -> tuple[str, dict[str, Any]]:
         """The thread that the prompt was run on, and the state that came out."""

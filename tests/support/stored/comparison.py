@@ -40,7 +40,6 @@ GOLDEN = Path(__file__).parent / "golden"
 READ: Mapping[str, Callable[[ServerProcess], Sheet]] = {
     "server": server_sheet,
     "runs": runs_sheet,
-    "history": history_sheet,
     "search": search_sheet,
     "calls": calls_sheet,
 }
@@ -60,9 +59,17 @@ def stored_sheets(folder: Path) -> Mapping[str, Sheet]:
     return {**sheets, "beside": beside, "watching": watching}
 
 
+def stored_history(folder: Path) -> Mapping[str, Sheet]:
+    """Every checkpoint of the stored runs that rest."""
+    unpack("settled", folder)
+    with stored_server(folder, cors_origins=SITE) as server:
+        return {"history": history_sheet(server)}
+
+
 #: What makes each part of a snapshot, in a folder of its own.
 PARTS: Mapping[str, Callable[[Path], Mapping[str, Sheet]]] = {
     "stored": stored_sheets,
+    "history": stored_history,
     "unfinished": lambda folder: {"resumption": resumption_sheet(folder)},
     "fresh": lambda folder: {"fresh": fresh_sheet(folder)},
     "commands": lambda folder: {"commands": commands_sheet(folder)},

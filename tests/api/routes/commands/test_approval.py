@@ -252,6 +252,8 @@ def test_what_waits_is_the_same_after_every_kill_and_can_then_be_approved(tmp_pa
         assert todos(server) == ["buy milk"]
 
 
+@pytest.mark.slow  # tests of kills have it, too
+@pytest.mark.calls
 def test_a_kill_right_after_the_approval_neither_loses_nor_doubles_it(tmp_path: Path):
     """Each round is killed at another moment after approvals were sent; some are not answered."""
     prompts = [f"add a todo number {number}, then what is {number} + 1" for number in range(12)]

@@ -146,6 +146,7 @@ def test_an_answered_call_is_not_repeated_after_a_kill(tmp_path: Path) -> None:
     assert [mark["what"] for mark in record["marks"]] == ["taken_up"]
 
 
+@pytest.mark.slow  # a process that is not forked
 def test_without_models_their_client_is_not_loaded(tmp_path: Path) -> None:
     """Nor is its memory taken, which is some 180 MB."""
     with serving(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.models.llm_house import House, each_provider, llm_house
+from tests.support.models.llm_house import House, a_provider, llm_house
 from tests.support.models.llm_runs import answer, calls, models, serving_models
 from tests.support.servers.commands.process import running
 from tests.support.servers.server_process import ServerProcess, runwright
@@ -96,7 +96,7 @@ def resting(server: ServerProcess, run_id: str) -> dict[str, Any]:
     return dict(answered.json())
 
 
-@each_provider
+@a_provider
 def test_a_model_looks_and_plans_on(house: House, name: str) -> None:
     """The second call has the first round and its output, with the same schema."""
     outcome = house.run(
@@ -111,7 +111,7 @@ def test_a_model_looks_and_plans_on(house: House, name: str) -> None:
     assert "<output " in json.dumps(last)
 
 
-@each_provider
+@a_provider
 def test_a_step_that_failed_for_good_is_mended(house: House, name: str) -> None:
     outcome = house.run(name, answer(round_text("1 / 0")), answer(round_text("6 * 7")))
 
@@ -120,7 +120,7 @@ def test_a_step_that_failed_for_good_is_mended(house: House, name: str) -> None:
     assert calls(outcome.record) == [(name, "planned", None)] * 2
 
 
-@each_provider
+@a_provider
 def test_a_mend_that_claims_success_without_steps_is_a_failure(house: House, name: str) -> None:
     outcome = house.run(name, answer(round_text("1 / 0")), answer(round_text()))
 
@@ -128,7 +128,7 @@ def test_a_mend_that_claims_success_without_steps_is_a_failure(house: House, nam
     assert outcome.requests == 2
 
 
-@each_provider
+@a_provider
 def test_a_model_that_looks_for_ever_is_ended(house: House, name: str) -> None:
     outcome = house.run(name, answer(round_text("1 + 1", then="look")))
 
@@ -138,7 +138,7 @@ def test_a_model_that_looks_for_ever_is_ended(house: House, name: str) -> None:
     assert outcome.record["result"]["output"] == 2
 
 
-@each_provider
+@a_provider
 def test_five_rounds_are_as_many_as_there_may_be(house: House, name: str) -> None:
     sums = [looks(f"{{step_{number}_output}} + 1") for number in range(1, 4)]
     talk = Talk(house, name, looks("1"), *sums, ends("{step_4_output} * 10"))
@@ -152,7 +152,7 @@ def test_five_rounds_are_as_many_as_there_may_be(house: House, name: str) -> Non
     assert talk.told().count("plan.made") == 5
 
 
-@each_provider
+@a_provider
 def test_a_budget_that_is_over_ends_a_later_round(house: House, name: str) -> None:
     """Beyond the second call in the third round; Ollama's tokens are not known after the first."""
     much = {"prompt_tokens": 10**6, "input_tokens": 10**6, "completion_tokens": 1}
@@ -168,7 +168,7 @@ def test_a_budget_that_is_over_ends_a_later_round(house: House, name: str) -> No
     assert talk.record["result"]["output"] == talk.requests
 
 
-@each_provider
+@a_provider
 def test_a_mend_that_gives_up_leaves_the_failure(house: House, name: str) -> None:
     talk = Talk(house, name, ends("1 / 0", "2"), GIVES_UP)
 
@@ -178,7 +178,7 @@ def test_a_mend_that_gives_up_leaves_the_failure(house: House, name: str) -> Non
     assert talk.requests == 2
 
 
-@each_provider
+@a_provider
 def test_a_model_refuses_in_the_second_round(house: House, name: str) -> None:
     talk = Talk(house, name, looks("40 + 2"), GIVES_UP)
 
@@ -187,7 +187,7 @@ def test_a_model_refuses_in_the_second_round(house: House, name: str) -> None:
     assert talk.requests == 2
 
 
-@each_provider
+@a_provider
 def test_an_answer_of_the_second_round_is_repaired(house: House, name: str) -> None:
     script = [looks("40 + 2"), ends("{step_7_output}"), ends("{step_1_output} + 1")]
     talk = Talk(house, name, *script)
@@ -198,7 +198,7 @@ def test_an_answer_of_the_second_round_is_repaired(house: House, name: str) -> N
     assert [entry["round"] for entry in talk.record["planning_log"]] == [1, 2, 2]
 
 
-@each_provider
+@a_provider
 def test_a_round_that_was_rejected_is_asked_about_again(house: House, name: str) -> None:
     talk = Talk(house, name, looks("1"), ends("2"), mode="plan")
     assert talk.record["status"] == "waiting"
@@ -212,7 +212,7 @@ def test_a_round_that_was_rejected_is_asked_about_again(house: House, name: str)
     assert (talk.requests, talk.told().count("run.waiting")) == (2, 3)
 
 
-@each_provider
+@a_provider
 def test_the_second_round_is_edited(house: House, name: str) -> None:
     """And the third one is told what was executed instead."""
     talk = Talk(house, name, looks("1"), looks("2"), ends("{step_2_output}"), mode="plan")
@@ -226,7 +226,7 @@ def test_the_second_round_is_edited(house: House, name: str) -> None:
     assert "A person has edited this plan" in last
 
 
-@each_provider
+@a_provider
 def test_a_fork_from_the_middle_of_the_second_round(house: House, name: str) -> None:
     """It goes on with the rest of that round, and asks for the third as the run has."""
     talk = Talk(house, name, looks("1"), looks("2", "3"), ends("{step_3_output} * 2"))
@@ -246,7 +246,7 @@ def test_a_fork_from_the_middle_of_the_second_round(house: House, name: str) -> 
     assert talk.requests == 1
 
 
-@each_provider
+@a_provider
 def test_a_retry_from_a_step_of_the_first_round_asks_no_model(house: House, name: str) -> None:
     refuses = answer(steps_text(("refuse", {"what": "it"}), then="done"))
     talk = Talk(house, name, looks("1"), refuses, mend=0)
@@ -258,7 +258,7 @@ def test_a_retry_from_a_step_of_the_first_round_asks_no_model(house: House, name
     assert talk.rounds == [("first", "look"), ("look", "done")]
 
 
-@each_provider
+@a_provider
 def test_a_model_plans_anew_what_is_left(house: House, name: str) -> None:
     refuses = answer(steps_text(("refuse", {"what": "it"}), then="done"))
     talk = Talk(house, name, looks("1"), refuses, ends("{step_1_output} + 1"), mend=0)
@@ -270,7 +270,7 @@ def test_a_model_plans_anew_what_is_left(house: House, name: str) -> None:
     assert "A person wants another plan" in json.dumps(house.mock.requests[-1]["body"]["messages"])
 
 
-@each_provider
+@a_provider
 def test_a_step_of_the_second_round_is_in_doubt(house: House, name: str) -> None:
     sends = answer(steps_text(("send", {"to": "ann"}), then="look"))
     talk = Talk(house, name, looks("1"), sends, ends("{step_2_output} + 1"))
@@ -284,7 +284,7 @@ def test_a_step_of_the_second_round_is_in_doubt(house: House, name: str) -> None
     assert talk.rounds == [("first", "look"), ("look", "look"), ("look", "done")]
 
 
-@each_provider
+@a_provider
 def test_a_tool_beyond_the_shortlist_is_asked_for_in_a_look(house: House, name: str) -> None:
     asks = answer(steps_text(("calculator", {"expression": "1"}), then="look", says="refuse"))
     uses = answer(steps_text(("refuse", {"what": "it"}), then="done"))
@@ -297,7 +297,7 @@ def test_a_tool_beyond_the_shortlist_is_asked_for_in_a_look(house: House, name: 
     assert talk.attempts == [(1, "ok"), (2, "error")]
 
 
-@each_provider
+@a_provider
 def test_the_terminal_lets_a_model_plan_anew(house: House, name: str) -> None:
     """Where the run gave up; and finds it by its rounds."""
     talk = Talk(house, name, looks("40 + 2"), GIVES_UP, ends("{step_1_output} * 2"))
@@ -313,7 +313,7 @@ def test_the_terminal_lets_a_model_plan_anew(house: House, name: str) -> None:
     assert talk.requests == 3
 
 
-@each_provider
+@a_provider
 def test_the_terminal_waits_where_the_new_plan_does(house: House, name: str) -> None:
     """For a person, as the step that is dropped may have changed something."""
     deletes = answer(steps_text(("todo_store.delete", {"todo": "none such"}), then="done"))
@@ -345,7 +345,7 @@ def test_the_terminal_lets_a_model_plan_anew_without_a_server(house: House, tmp_
     assert [entry["step"] for entry in record["execution_log"]] == [1, 2]
 
 
-@each_provider
+@a_provider
 def test_a_second_round_that_waits_for_approval_waits_after_a_kill(
     house: House, name: str, tmp_path: Path
 ) -> None:

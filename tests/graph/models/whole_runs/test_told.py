@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.examples import slow
 from tests.support.models.capture_server import capturing, openai_answer
 from tests.support.models.llm_runs import PRICES, SUM, calls, models, run, serving_models
 from tests.support.servers.server_process import ServerProcess
@@ -18,7 +19,7 @@ def budget(server: ServerProcess) -> dict[str, Any]:
     return spent
 
 
-@pytest.mark.parametrize("wish", ["inf", "1e999", "3e11"])
+@pytest.mark.parametrize("wish", ["inf", *slow("1e999", "3e11")])
 def test_whatever_wait_is_asked_for_the_health_answers(tmp_path: Path, wish: str) -> None:
     """Degraded while nobody is left to plan, and the outage is told as one."""
     with capturing() as provider:
@@ -41,7 +42,7 @@ def test_whatever_wait_is_asked_for_the_health_answers(tmp_path: Path, wish: str
     assert len([line for line in server.lines if " model left alone " in line]) == 1
 
 
-@pytest.mark.parametrize("count", [-(10**9), 10**20, True], ids=str)
+@pytest.mark.parametrize("count", [-(10**9), *slow(10**20, True)], ids=str)
 def test_usage_that_cannot_be_costs_the_worst_case(tmp_path: Path, count: Any) -> None:
     with capturing() as provider:
         provider.answer = openai_answer(SUM)

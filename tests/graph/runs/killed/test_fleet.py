@@ -53,6 +53,8 @@ def test_a_killed_workers_run_goes_on_elsewhere_and_who_watches_misses_nothing(
     assert to_dos(postgres) == ["bread", "jam"]
 
 
+@pytest.mark.slow
+@pytest.mark.lease
 def test_a_worker_that_stood_still_is_refused_and_ends(
     folder: Path, postgres: PostgresServer
 ) -> None:
@@ -88,6 +90,8 @@ def test_a_worker_that_is_told_to_end_hands_its_run_over(
         assert fleet.servers[0].settled(run_id)["status"] == "completed"
 
 
+@pytest.mark.slow
+@pytest.mark.lease
 def test_a_worker_that_is_told_to_end_takes_no_further_run(folder: Path) -> None:
     with FleetProcesses(folder, servers=1, workers=1, tools=GATE, grace="3600") as fleet:
         [server], worker = fleet.servers, fleet.workers.pop()
@@ -142,6 +146,8 @@ def test_a_server_tells_how_many_runs_wait_for_workers(folder: Path) -> None:
         assert "\nrunwright_queue_runs 2.0\n" in server.client.get("/metrics").text
 
 
+@pytest.mark.slow
+@pytest.mark.lease
 def test_runs_of_a_thread_are_executed_in_order_by_whichever_worker(folder: Path) -> None:
     with FleetProcesses(folder, servers=1, workers=2, tools=GATE) as fleet:
         server = fleet.servers[0]
@@ -156,6 +162,8 @@ def test_runs_of_a_thread_are_executed_in_order_by_whichever_worker(folder: Path
         assert began >= ended
 
 
+@pytest.mark.slow
+@pytest.mark.lease
 def test_a_worker_that_lost_one_run_ends_that_one_alone(
     folder: Path, postgres: PostgresServer
 ) -> None:

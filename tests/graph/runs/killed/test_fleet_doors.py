@@ -71,6 +71,7 @@ class Stream:
                         return
 
 
+@pytest.mark.slow
 def test_words_of_an_answer_are_told_on_every_server_while_it_is_given(folder: Path) -> None:
     with stream_server(SUM, WORDS) as provider:
         given = {"models": models(("openai/gpt-5-mini", provider.url)), "answer": "auto"}
@@ -95,6 +96,7 @@ def said(stream: Stream) -> str:
     return "".join(data["text"] for kind, data in stream.told if kind == "answer.delta")
 
 
+@pytest.mark.slow
 def test_every_server_tells_of_what_was_asked_of_another(folder: Path) -> None:
     keys = {name: new_key(name) for name in ("ada", "bob")}
     configured = ",".join(str(kept) for _, kept in keys.values())
@@ -118,6 +120,7 @@ def test_every_server_tells_of_what_was_asked_of_another(folder: Path) -> None:
         assert other.get("/audit").json()["entries"] == []
 
 
+@pytest.mark.slow
 def test_a_thread_of_langgraphs_protocol_goes_on_at_another_server(folder: Path) -> None:
     with FleetProcesses(folder, servers=2, workers=1, tools=GATE) as fleet:
         one, other = (server.client for server in fleet.servers)
@@ -175,6 +178,7 @@ def test_who_hears_nothing_sees_what_changes_all_the_same_and_is_told_so(
             assert server.settled(server.post("what is 2 + 3"))["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_worker_tells_how_it_does_to_whom_a_server_would(folder: Path) -> None:
     with serving(folder, workers="0") as server:
         worker = WorkerProcess(folder, ("worker", "--metrics-port", "0"))
@@ -201,6 +205,7 @@ def test_a_worker_tells_how_it_does_to_whom_a_server_would(folder: Path) -> None
     worker.kill()
 
 
+@pytest.mark.slow
 def test_a_command_shows_a_run_of_the_fleet_and_leaves_it_to_the_workers(folder: Path) -> None:
     with FleetProcesses(folder, servers=1, workers=0, tools=GATE) as fleet:
         server = fleet.servers[0]

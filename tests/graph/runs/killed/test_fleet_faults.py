@@ -55,6 +55,7 @@ def test_a_watcher_that_is_moved_from_server_to_server_misses_nothing(folder: Pa
         assert fleet.servers[1].settled(run_id)["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_fleet_whose_database_restarts_refuses_for_a_while_and_goes_on(
     folder: Path, postgres: PostgresServer
 ) -> None:

@@ -122,7 +122,13 @@ def test_killed_between_an_approval_and_the_first_step(mortal: Mortal) -> None:
     assert orphans(mortal.folder / "runs.db") == []
 
 
-@pytest.mark.parametrize("moment", SUPER_STEP.values(), ids=SUPER_STEP)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(point, id=what, marks=[] if "not committed" in what else pytest.mark.slow)
+        for what, point in SUPER_STEP.items()
+    ],
+)
 def test_killed_between_the_end_of_a_node_and_what_is_told_of_it(
     mortal: Mortal, moment: str
 ) -> None:

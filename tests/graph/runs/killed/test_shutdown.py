@@ -107,6 +107,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow  # a process that is not forked
 def test_a_signal_may_come_while_another_is_dealt_with() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", TOLD_ANEW],

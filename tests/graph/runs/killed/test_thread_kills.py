@@ -33,6 +33,7 @@ def asked(record: dict[str, Any]) -> list[str]:
     return [turn["prompt"] for turn in record["conversation"]["turns"]]
 
 
+@pytest.mark.slow
 def test_a_thread_of_thirty_prompts_goes_on_over_a_kill_and_a_stop(tmp_path: Path) -> None:
     """Each in its turn and once, the fifth again when it is retried, and no later one with it."""
     with serving(tmp_path) as server:

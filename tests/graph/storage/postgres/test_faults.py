@@ -30,7 +30,13 @@ def check_once(server: ServerProcess, ids: Sequence[str]) -> None:
     assert Counter(todo["text"] for todo in todos) == {f"number {n}": 1 for n in range(len(ids))}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "at once"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGINT, id="fast", marks=[pytest.mark.slow, pytest.mark.lease]),
+        pytest.param(signal.SIGQUIT, id="at once"),
+    ],
+)
 def test_runs_go_on_after_a_restart_of_the_database(
     postgres: PostgresServer, tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -69,6 +69,8 @@ async def counted(call: ToolCall) -> int:
     return await once(call, effect)
 
 
+@pytest.mark.slow
+@pytest.mark.lease
 def test_two_processes_lose_no_change_of_one_owner(postgres: PostgresServer) -> None:
     url = postgres.empty()
     processes = [

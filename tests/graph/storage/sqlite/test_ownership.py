@@ -60,6 +60,7 @@ async def test_a_file_that_a_server_has_is_refused_with_its_address(tmp_path: Pa
     assert not path.exists()
 
 
+@pytest.mark.slow  # a second process of its own
 def test_a_process_without_a_server_is_named_too(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     with owner(path, url="") as process, pytest.raises(FileOwned) as error, own(path):

@@ -18,6 +18,7 @@ from graph.storage.sqlite.searcher import FairLock, Searcher
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
 from tests.graph.storage.test_search import accept_all, ended
+from tests.support.examples import slow
 
 #: How many runs the owner has that searches go through.
 RUNS = 400
@@ -86,6 +87,8 @@ def paced(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
         monkeypatch.setattr(index, name, replace(bounds, **fields))
 
 
+BOTH_WAYS = pytest.mark.parametrize("descending", [True, *slow(False)])
+
 SMALL: Mapping[str, Any] = {"first": 16, "every": 100, "most": 2, "budget": 10**9}
 
 
@@ -108,7 +111,7 @@ async def pages(storage: Storage, search: Search) -> list[Found]:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("descending", [True, False])
+@BOTH_WAYS
 async def test_what_is_looked_through_in_parts_is_found_as_at_once(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], descending: bool
 ) -> None:
@@ -118,7 +121,7 @@ async def test_what_is_looked_through_in_parts_is_found_as_at_once(
     assert await pages(storage, search) == at_once
 
 
-@pytest.mark.parametrize("descending", [True, False])
+@BOTH_WAYS
 @pytest.mark.parametrize("asked", [{"text": "odd"}, {"tool": "none"}, {"max_retries": 0}], ids=str)
 async def test_beyond_the_budget_pages_are_shorter_and_lead_to_every_run(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], descending: bool

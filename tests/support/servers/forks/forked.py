@@ -22,6 +22,9 @@ from typing import IO
 _ROOT = Path(__file__).parents[4]
 HEADER = 8  # bytes, of an order's length
 
+#: What a fork is told that is to load models, and to be a server at the place that is told, too.
+SERVE_WITH_MODELS = "serve-forks-with-models"
+
 
 class Forked:
     """A started process; its streams are those that a `Popen` with pipes and text has.
@@ -173,7 +176,7 @@ def received(link: socket.socket, length: int) -> bytes:
 # The servers, of which all processes of the tests have the same
 
 _VARIABLE = "TEST_FORKS"  # the folder of their sockets
-_starting = threading.Lock()
+_starting = threading.RLock()
 
 
 def share_servers() -> Callable[[], None]:
@@ -205,14 +208,22 @@ def fork_server(with_models: bool = False) -> Path:
 
             with FileLock(place.with_suffix(".lock")):
                 if not ready.exists():
-                    _start(place)
+                    _start(place, with_models=with_models)
                     ready.touch()
     return place
 
 
-def _start(place: Path) -> None:
+def _start(place: Path, *, with_models: bool) -> None:
     inherited = {name: value for name, value in os.environ.items() if "RUNWRIGHT" not in name}
     inherited.pop("PYTHONUNBUFFERED", None)  # streams as they are without it
+    if with_models:  # from the other one, which has loaded the program
+        order = [SERVE_WITH_MODELS, str(place)]
+        pipe, none = subprocess.PIPE, subprocess.DEVNULL
+        forked = Forked(order, cwd=_ROOT, env=inherited, stdin=none, stdout=pipe)
+        assert forked.stdout is not None
+        with forked.stdout as told, forked._link:
+            assert told.readline(), "the fork server did not load models"
+        return
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.servers.forks.server", str(place)],
         cwd=_ROOT,

@@ -36,7 +36,7 @@ from tests.support.models.capture_server import capturing
 from tests.support.models.llm_calls import ANSWERS, complete
 from tests.support.patience import patience
 from tests.support.servers.documented import describe_once
-from tests.support.servers.forks.forked import HEADER, received
+from tests.support.servers.forks.forked import HEADER, SERVE_WITH_MODELS, received
 from tests.support.servers.forks.stretched import set_waits, stretch_waits
 from tests.support.servers.mcp_client import message
 
@@ -178,6 +178,13 @@ def _end(code: int) -> None:
         os._exit(code)
 
 
+def _be_alone() -> None:
+    """Wait until no thread is left that a fork would be without."""
+    for other in {*threading.enumerate()} - {threading.main_thread()}:
+        other.join(patience())  # what served a connection that has just been closed
+    assert threading.active_count() == 1, f"a fork would be without {threading.enumerate()}"
+
+
 def main() -> int:
     """Load the program, then be a server and, in its forks, the program."""
     stretch_waits()
@@ -186,14 +193,17 @@ def main() -> int:
     command._parser = cache(command._parser)  # type: ignore[assignment]  # always the same
     command._parser()
     asyncio.run(_used_once())
-    if Path(sys.argv[1]).name == "models":
-        asyncio.run(_asked_once())
-    for other in {*threading.enumerate()} - {threading.main_thread()}:
-        other.join(patience())  # what served a connection that has just been closed
-    assert threading.active_count() == 1, f"a fork would be without {threading.enumerate()}"
+    _be_alone()
     serve(sys.argv[1])
+    if sys.argv[1] == SERVE_WITH_MODELS:
+        asyncio.run(_asked_once())
+        _be_alone()
+        serve(sys.argv[2])
     set_waits()
-    code = runwright()
+    try:
+        code = runwright()
+    except SystemExit as ended:  # as after `--help`, and where the arguments do not fit
+        code = int(ended.code or 0)
     _end(code)
     return code
 
