@@ -94,6 +94,11 @@ class Answering:
         """Characters."""
         return self.known + len(self.said)
 
+    @property
+    def so_far(self) -> str | None:
+        """All of it; None where what who comes again knows is not told any more."""
+        return self.before + self.said if len(self.before) == self.known else None
+
 
 @dataclass
 class Teller:
@@ -151,19 +156,21 @@ class Teller:
         if answering.beginnings > 1 or not text[answering.known :].startswith(answering.said):
             return {**whole, "id": f"{whole['id']}-whole"}
         left = text[answering.count :]
-        return chunk(whole["id"], left) if left else None
+        unknown = "messages" in self.modes and answering.so_far is None
+        return chunk(whole["id"], left) if left or unknown else None
 
     def message(
-        self, message: Message, at: Position | None, so_far: str = ""
+        self, message: Message, at: Position | None, so_far: str | None = None
     ) -> Iterator[StreamPart]:
-        """A message in the forms that were asked for; one that is a part is told `so_far`, too."""
+        """A message in the forms that were asked for, a part in one of them as all `so_far`."""
         node = {"ai": "plan", "tool": "execute_step"}.get(message["type"], "finalize")
         known = {**OURS, "thread_id": self.thread_id, "langgraph_node": node}
         if "messages-tuple" in self.modes:
             yield StreamPart("messages", [message, known], at)
         if "messages" in self.modes:
             if message["type"] == "AIMessageChunk":
-                yield StreamPart("messages/partial", [ai(message["id"], so_far)], at)
+                if so_far is not None:
+                    yield StreamPart("messages/partial", [ai(message["id"], so_far)], at)
             else:
                 yield StreamPart("messages/metadata", {message["id"]: {"metadata": known}}, None)
                 yield StreamPart("messages/complete", [message], at)
@@ -186,7 +193,7 @@ class Teller:
         if answering.beginnings > 1:
             name = f"{name}-{answering.beginnings}"
         at = Position(number, PARTS + answering.count) if answering.beginnings == 1 else None
-        yield from self.message(chunk(name, text), at, answering.before + answering.said)
+        yield from self.message(chunk(name, text), at, answering.so_far)
 
 
 def chunk(name: str, text: str) -> Message:

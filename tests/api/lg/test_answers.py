@@ -111,6 +111,19 @@ async def test_who_comes_again_is_told_the_rest_and_no_word_twice(missed):
     assert {one["id"] for _, one in told} <= {reader.told[-1][1]["id"]}
 
 
+@pytest.mark.parametrize("missed", [1, 3, len(WORDS)])
+async def test_who_comes_again_for_all_there_is_so_far_is_never_told_a_rest(missed):
+    """Nobody has watched meanwhile, so that the words that he knows are not kept any more."""
+    state = attempted(planned(queued(), steps=1))
+    teller, known = Teller(["messages"], {}, "thread"), len("".join(WORDS[:missed]))
+    teller.answering.known = known
+    parts = [*teller.part(state, "".join(WORDS[missed:]), known, len(events(state)))]
+    over = ended(state)
+    parts += teller.step(state, over, len(events(over)), [])
+
+    assert [one.data[0]["content"] for one in parts] == ["".join(WORDS)]
+
+
 async def test_who_comes_later_is_told_the_whole_answer():
     subscription, state = watched()
     subscription.show(ended(state))
