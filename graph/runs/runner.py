@@ -383,13 +383,16 @@ class GraphRunner:
                     await self._projection.write(state)
             follower = Follower(log=state.get("log", []), status=state["status"], tell=tell)
             with self._saver.follow(live.run_id, follower, new=new):
-                await self._graph.ainvoke(
+                # The follower is told what is stored: nothing is put together for a stream.
+                async for _ in self._graph.astream(
                     cast("Channels", split(state)) if new else None,
                     config,
+                    stream_mode=[],
                     durability="sync",
                     control=self._control,
                     output_keys=[],
-                )
+                ):
+                    pass
             return None
         finally:
             live.state = None

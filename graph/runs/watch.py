@@ -73,7 +73,8 @@ class RunSubscription:
 
     def __init__(self) -> None:
         self.state: RunState | None = None
-        self.events: list[Event] = []
+        self._events: list[Event] = []
+        self._told: RunState | None = None  # the state that they are those of
         self.closed = False
         self.watchers = 0
         self.progress: StepProgress | None = None
@@ -86,6 +87,14 @@ class RunSubscription:
         self.reading = asyncio.Lock()
         self._notifier = Notifier(deferred=True)
         self._settlement = Notifier()
+
+    @property
+    def events(self) -> list[Event]:
+        """What has happened so far. It is put together here: who waits for an end asks for none."""
+        if self.state is not self._told and self.state is not None:
+            self._events += events(self.state)[len(self._events) :]
+            self._told = self.state
+        return self._events
 
     @property
     def ended(self) -> bool:
@@ -105,13 +114,13 @@ class RunSubscription:
 
     def show(self, state: RunState) -> None:
         """Take over a stored state, if it is no older one."""
-        happened = events(state)
-        if self.state is not None and len(happened) < len(self.events):
-            return
-        if self.states is not None and len(happened) > len(self.events):
-            self.states.append((len(happened), state))
+        if self.states is not None or (self.state and not _is_later(state, self.state)):
+            happened = len(events(state))
+            if happened < len(self.events):
+                return
+            if self.states is not None and happened > len(self.events):
+                self.states.append((happened, state))
         self.state, self.progress = state, None
-        self.events += happened[len(self.events) :]
         self._notifier.notify()
         if self.settled_or_waiting:
             self._settlement.notify()
@@ -159,6 +168,18 @@ class RunSubscription:
         """Wait until the run is settled or waits, or there is nothing more to wait for."""
         while not self.settled_or_waiting and not self.closed:
             await self._settlement.wait()
+
+
+def _is_later(state: RunState, before: RunState) -> bool:
+    """Whether a state is seen to be later than another; else what has happened is to be counted."""
+    grown = [after - then for after, then in zip(_course(state), _course(before), strict=True)]
+    return min(grown) >= 0 and any(grown)
+
+
+def _course(state: RunState) -> tuple[int, ...]:
+    """What never becomes less in the course of a run, unless it is retried."""
+    begun, settled = state["started_at"] is not None, state["status"] in SETTLED
+    return len(state.get("log", ())), len(state["planning_log"]), begun, settled
 
 
 class RunChanged(TypedDict):

@@ -61,13 +61,13 @@ class _WatchedConnection(sqlite3.Connection):
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(_WatchedCursor)
 
-    # The inherited ones make a cursor of the stock class.
+    # The inherited ones make a cursor of the stock class. Each statement of a run comes by here.
 
     def execute(self, *arguments: Any) -> Any:
-        return self.cursor().execute(*arguments)
+        return super().cursor(_WatchedCursor).execute(*arguments)
 
     def executemany(self, *arguments: Any) -> Any:
-        return self.cursor().executemany(*arguments)
+        return super().cursor(_WatchedCursor).executemany(*arguments)
 
 
 class _WatchedCursor(sqlite3.Cursor):
@@ -76,7 +76,11 @@ class _WatchedCursor(sqlite3.Cursor):
     connection: _WatchedConnection
 
     def execute(self, *arguments: Any) -> Any:
-        return self._watched(super().execute, *arguments)
+        try:
+            return super().execute(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.notice(error)
+            raise
 
     def executemany(self, *arguments: Any) -> Any:
         return self._watched(super().executemany, *arguments)

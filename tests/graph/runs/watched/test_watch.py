@@ -325,6 +325,28 @@ async def test_older_states_are_passed_over() -> None:
         assert (subscription.state, subscription.events) == (state(calls=3), before)
 
 
+async def test_events_are_put_together_only_for_who_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who waits for the end of a run asks for none of them."""
+    counted: list[RunState] = []
+
+    def counting(of: RunState) -> list[Any]:
+        counted.append(of)
+        return events(of)
+
+    monkeypatch.setattr("graph.runs.watch.events", counting)
+    broadcaster = Broadcaster(Reads(state(calls=0)), LiveRuns(), SettledRuns())
+    async with broadcaster.watching(RUN_ID) as subscription:
+        for calls in (1, 2, 3):
+            broadcaster.publish(state(calls=calls))
+        broadcaster.publish(settled := state(calls=3, status="completed"))
+        await subscription.until_settled()
+        assert counted == []
+        assert subscription.events == events(settled)
+        assert counted == [settled]
+
+
 async def test_what_is_stored_before_the_read_ends_is_told_once() -> None:
     """An event is in a feed once, whether it was read or published."""
     reads = Reads(state(calls=2))
