@@ -16,10 +16,15 @@ from uuid import uuid4
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to execute a run, for as long as its job is being done at this attempt."""
+    """The right to execute a run, for as long as its job is being done at this attempt.
+
+    `mark` is of the time since the database last lost what it had acknowledged without waiting for
+    its disk, by a crash: with that the right ends, since what was executed may not be stored.
+    """
 
     job: int
     attempts: int
+    mark: str = ""
 
 
 #: No job has it, so that nothing is written by who executes without one.
@@ -27,7 +32,7 @@ NO_LEASE = Lease(0, -1)
 
 
 class LeaseLost(Exception):
-    """Another process executes the run by now; nothing was written."""
+    """Another process executes the run by now, or may; nothing was written."""
 
     def __init__(self) -> None:
         super().__init__("the run was taken over by another process")

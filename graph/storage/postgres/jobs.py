@@ -13,6 +13,7 @@ from graph.state.row import RunRow
 from graph.state.status import SETTLED, UNSETTLED
 from graph.storage.fleet import AnswerPart, HeldRun, Lease, QueuedRun, StoredRun
 from graph.storage.postgres.connection import PostgresReader
+from graph.storage.postgres.leases import LEASE_LOST
 from graph.storage.postgres.ownership import APPLICATION
 from graph.storage.sql.statements import Statement, listed
 
@@ -22,10 +23,7 @@ RUNS, ORDERS = "runs", "orders"
 #: On which channel it is told that there is a job.
 QUEUED = "runwright_queued"
 
-#: How Postgres names what `check_lease` raises: of a class that is none of its own.
-LEASE_LOST = "RUNLL"
-
-#: And what `note_written` raises.
+#: How Postgres names what `note_written` raises: of a class that is none of its own.
 OUTDATED = "RUNOD"
 
 #: The advisory lock of who looks for jobs that nobody does.
@@ -86,11 +84,6 @@ def job_tables() -> str:
     return files("procrastinate").joinpath("sql", "schema.sql").read_text()
 
 
-def check(lease: Lease) -> Statement:
-    """What fails in a transaction of who has not the lease any more."""
-    return "SELECT check_lease(?, ?)", (lease.job, lease.attempts)
-
-
 def queueing(row: RunRow) -> Statement:
     """What gives a run that was written just before its first job."""
     return _QUEUE, (row.run_id,)
@@ -117,7 +110,7 @@ _ORDER = f"""
 """  # noqa: S608 - constants only
 
 _TAKE = """
-    SELECT id, attempts, queueing_lock, attempts = 0 AND args->'new' IS NOT NULL,
+    SELECT id, attempts, current_mark(), queueing_lock, attempts = 0 AND args->'new' IS NOT NULL,
         args->'waits' IS NOT NULL AND args->'begun' IS NULL
     FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
 """
@@ -189,9 +182,9 @@ _FORGET = """
 _DOING = "SELECT id FROM procrastinate_jobs WHERE worker_id = ? AND status = 'doing'"
 
 _HELD = """
-    SELECT job.id, job.attempts, coalesce(run.cancel_at IS NOT NULL, FALSE),
+    SELECT job.id, job.attempts, mark, coalesce(run.cancel_at IS NOT NULL, FALSE),
         (job.args->>'hurried')::float8
-    FROM procrastinate_jobs AS job LEFT JOIN runs AS run ON run.run_id = job.lock
+    FROM since_loss, procrastinate_jobs AS job LEFT JOIN runs AS run ON run.run_id = job.lock
     WHERE job.id = ANY(?) AND job.status = 'doing'
 """
 
@@ -279,8 +272,8 @@ class PostgresJobs:
 
     async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
         queues = [ORDERS] if orders_only else [ORDERS, RUNS]
-        for job, attempts, run_id, *how in await self._rows(_TAKE, queues, worker):
-            return QueuedRun(run_id, Lease(job, attempts), *how)
+        for job, attempts, mark, run_id, *how in await self._rows(_TAKE, queues, worker):
+            return QueuedRun(run_id, Lease(job, attempts, mark), *how)
         return None
 
     async def finish(self, lease: Lease, thread_id: str) -> None:
@@ -298,7 +291,7 @@ class PostgresJobs:
 
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         rows = await self._rows(_HELD, [one.job for one in leases])
-        return [HeldRun(Lease(job, at), *ordered) for job, at, *ordered in rows]
+        return [HeldRun(Lease(*row[:3]), *row[3:]) for row in rows]
 
     async def doing(self, worker: int) -> Sequence[int]:
         return [job for (job,) in await self._rows(_DOING, worker)]

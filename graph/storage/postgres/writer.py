@@ -13,7 +13,7 @@ import psycopg
 
 from graph.storage.fleet import LeaseLost, lease
 from graph.storage.postgres.connection import Connect, Connection, execute_all
-from graph.storage.postgres.jobs import LEASE_LOST, check
+from graph.storage.postgres.leases import LEASE_LOST, check
 from graph.storage.sql.statements import Statement
 
 #: Most submissions in one transaction, so that none waits long for the others, and most bytes of

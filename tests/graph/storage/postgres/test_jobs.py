@@ -1,9 +1,11 @@
 """Jobs that processes share: one has a run at a time, and who had it before can do nothing."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
@@ -131,7 +133,7 @@ async def test_who_had_a_job_before_does_not_end_it(shared: Storage, fleet: Flee
     first = await taken(shared, worker)
     await fleet.jobs.give_back(first.lease)
     second = await taken(shared, worker)
-    assert second.lease == Lease(first.lease.job, 1)
+    assert second.lease == replace(first.lease, attempts=1)
     await fleet.jobs.finish(first.lease, first.run_id)
     await fleet.jobs.give_back(first.lease)
     assert [held.lease for held in await fleet.jobs.held([first.lease, second.lease])] == [
@@ -256,7 +258,7 @@ async def test_a_silent_workers_jobs_are_given_to_others(
     assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == (1, 1)
     assert not await fleet.jobs.heartbeat(silent)
     assert await fleet.jobs.heartbeat(alive)
-    assert (await taken(shared, alive)).lease == Lease(first.lease.job, 1)
+    assert (await taken(shared, alive)).lease == replace(first.lease, attempts=1)
 
 
 async def test_a_run_without_a_job_gets_one(
@@ -380,3 +382,35 @@ async def test_how_many_runs_ended_of_late_is_counted_without_reading_all(
         connection.execute(f"{IN_SCHEMA} SET enable_seqscan = off; SET enable_bitmapscan = off")
         plan = connection.execute(f"EXPLAIN {_ENDED.replace('?', '10')}".encode()).fetchall()
     assert any("Index Cond: (completed_at" in line for (line,) in plan), plan
+
+
+async def test_a_lease_ends_with_a_crash_of_the_database_but_not_with_its_restart(
+    shared: Storage, fleet: Fleet, postgres: PostgresServer
+) -> None:
+    worker = await fleet.jobs.join()
+    accepted = row()
+    await shared.index.accept(accepted)
+    before = (await taken(shared, worker)).lease
+
+    async def noted(mine: Lease, starts: int) -> bool:
+        async with under(mine):
+            with suppress(psycopg.OperationalError):  # the connection is cut
+                await shared.index.note_start(accepted.run_id, starts=starts, checkpoint_id=None)
+                return True
+            return False
+
+    await asyncio.to_thread(postgres.stop)
+    await asyncio.to_thread(postgres.start)
+    await until(lambda: noted(before, 1))
+    assert [one.lease for one in await fleet.jobs.held([before])] == [before]
+
+    await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+    await asyncio.to_thread(postgres.start)
+    with pytest.raises(LeaseLost):
+        await until(lambda: noted(before, 2))
+    assert before not in [one.lease for one in await fleet.jobs.held([before])]
+
+    await fleet.jobs.sweep(worker, [before.job], silent=5.0, steady=False)
+    after = (await taken(shared, worker)).lease
+    assert (after.job, after.attempts) == (before.job, 1)
+    assert await noted(after, 3)
