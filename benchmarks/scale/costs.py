@@ -88,8 +88,8 @@ def costs(database: Database, runs: int, workers: Sequence[int], turns: int) -> 
                     for value, start, rest in zip(now, then, lazy, strict=True)
                 )
                 print(
-                    f"  {entrant!s:26} {transactions:6.1f} transactions {statements:6.1f} statements"
-                    f" {size / 1000:6.1f} kB in the database"
+                    f"    {entrant!s:26} {transactions:6.1f} transactions,"
+                    f" {statements:6.1f} statements, {size / 1000:6.1f} kB in the database"
                 )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from benchmarks.server import TICKS
-from tests.support.databases.postgres import NAME, PostgresServer
+from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import wait_until
 
 

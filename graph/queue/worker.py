@@ -30,6 +30,10 @@ AGAIN = 0.5
 #: After so many seconds in which the event loop does not come round no more sign of life is given.
 LOOP_SILENCE = 60.0
 
+#: How long a sign of life may take, in seconds: of the addresses of a database that fails over the
+#: first ones may lead nowhere.
+REACHED = 3 * LEASE
+
 #: What a process ends with that was taken for dead.
 TAKEN_FOR_DEAD = 75
 
@@ -93,7 +97,7 @@ class Heart:
             while not self._stopped.is_set():
                 if time.monotonic() - self.loop_seen < LOOP_SILENCE:
                     with suppress(Exception):  # it is tried again
-                        async with asyncio.timeout(LEASE):
+                        async with asyncio.timeout(REACHED):
                             alive = await jobs.heartbeat(self._worker)
                         self._note()
                         if not alive:

@@ -36,7 +36,7 @@ MARK_TABLES = f"""
             RAISE EXCEPTION 'the run was taken over' USING ERRCODE = '{LEASE_LOST}';
         END IF;
     END $$
-"""
+"""  # noqa: S608 - constants only
 
 
 def check(lease: Lease) -> Statement:

@@ -14,7 +14,13 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import psycopg
 
 from graph.storage.fleet import Hear, News
-from graph.storage.postgres.connection import Connect, Connection, PostgresReader, execute
+from graph.storage.postgres.connection import (
+    Connect,
+    Connection,
+    PostgresReader,
+    answered,
+    execute,
+)
 from graph.storage.postgres.jobs import QUEUED
 from graph.storage.postgres.ownership import APPLICATION, BEAT, OWNER, end_process
 
@@ -49,7 +55,7 @@ _SHARE = "SELECT pg_try_advisory_lock_shared(?, ?)"
 
 
 async def _shares(connection: Connection) -> bool:
-    cursor = await execute(connection, _SHARE, (APPLICATION, OWNER))
+    cursor = await answered(execute(connection, _SHARE, (APPLICATION, OWNER)))
     [shares] = await cursor.fetchone()
     return bool(shares)
 
@@ -151,7 +157,7 @@ class PostgresNotices:
                 while True:
                     await self._hear_some(self._connection, hear)
                     if self._follows == self._following:
-                        await execute(self._connection, "SELECT 1")
+                        await answered(execute(self._connection, "SELECT 1"))
                         continue
                     await _listen_to(self._connection, CHANGED)
                     self._following = True
@@ -172,4 +178,4 @@ class PostgresNotices:
 
 
 async def _listen_to(connection: Connection, channel: str) -> None:
-    await connection.execute(f'LISTEN "{channel}"'.encode())
+    await answered(connection.execute(f'LISTEN "{channel}"'.encode()))

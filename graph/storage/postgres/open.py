@@ -152,7 +152,7 @@ async def _open_shared(
         notices,
         PostgresCircuits(connections),
         PostgresPosts(connections),
-        lambda: PostgresJobs(PostgresReader(connecting(url), 1, timeout=CONNECT_TIMEOUT)),
+        lambda: PostgresJobs(PostgresReader(connecting(url), 1, answer=CONNECT_TIMEOUT)),
     )
     return await _open(url, stack, writer, fleet)
 

@@ -16,7 +16,7 @@ from time import time
 import psycopg
 
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
-from graph.storage.postgres.connection import Connect, Connection, execute
+from graph.storage.postgres.connection import Connect, Connection, answered, execute
 
 logger = logging.getLogger("runwright.storage")
 
@@ -119,7 +119,7 @@ class Ownership:
             watch.cancel()
             await asyncio.wait([watch])
             with suppress(psycopg.Error):
-                await execute(self._connection, _LEAVE, [self.epoch])
+                await answered(execute(self._connection, _LEAVE, [self.epoch]))
 
     async def close(self) -> None:
         """Give the lock back."""
@@ -151,9 +151,9 @@ class Ownership:
         """Whether the lock is held again; the process ends where another one has had it."""
         connection = await self._connect()
         try:
-            cursor = await execute(connection, _LOCK, (APPLICATION, OWNER))
+            cursor = await answered(execute(connection, _LOCK, (APPLICATION, OWNER)))
             [locked] = await cursor.fetchone()
-            owner = await (await execute(connection, _EPOCH)).fetchone()
+            owner = await (await answered(execute(connection, _EPOCH))).fetchone()
             if owner is None or owner[0] != self.epoch:
                 self._taken()
                 return False

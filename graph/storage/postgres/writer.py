@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 
 from graph.storage.fleet import LeaseLost, lease
-from graph.storage.postgres.connection import Connect, Connection, execute_all
+from graph.storage.postgres.connection import Connect, Connection, answered, execute_all
 from graph.storage.postgres.leases import LEASE_LOST, check
 from graph.storage.sql.statements import Statement
 
@@ -147,7 +147,7 @@ class PostgresWriter:
             statements += submission.statements
         connection = await self._connected()
         try:
-            cursor = await execute_all(connection, statements)
+            cursor = await answered(execute_all(connection, statements))
         except psycopg.OperationalError:
             if connection.broken:
                 self._connection = None

@@ -1,6 +1,5 @@
 """A fleet whose database fails over to a standby: nothing that was accepted is lost."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,9 +78,7 @@ def test_a_fleet_goes_on_at_the_standby(
         redirect()
         assert accepted <= {run for (run,) in standby.execute("SELECT run_id FROM runwright.runs")}
         load.join()
-        wait_until(
-            lambda: settled_at(fleet, standby), otherwise=lambda: str([*breaches(standby)])
-        )
+        wait_until(lambda: settled_at(fleet, standby), otherwise=lambda: str([*breaches(standby)]))
         for server in fleet.servers:
             wait_until(lambda server=server: server.client.get("/health/ready").is_success)
         records = [fleet.servers[0].get(run_id) for run_id in load.posted.values()]
