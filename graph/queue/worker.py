@@ -24,6 +24,9 @@ BEAT, LEASE = 1.0, 5.0
 #: have no job, in seconds.
 LOOK, AUDIT = 1.0, 30.0
 
+#: After so many seconds without room others are told of the jobs that this worker was told of.
+PASSED_ON = 0.02
+
 #: The wait before the database is asked again that did not answer, in seconds.
 AGAIN = 0.5
 
@@ -118,7 +121,8 @@ class JobWorker:
     """Takes jobs as long as there is `room`, and orders always; `carry` does one.
 
     `ordered` is shown what was ordered of a run that is held, `lose` is told of one that another
-    process has by now, `bury` that other workers were found dead. `errors` are the storage's.
+    process has by now, `bury` that other workers were found dead, and `pass_on` that there is no
+    room for a job of which only this one was told. `errors` are the storage's.
     """
 
     def __init__(
@@ -132,6 +136,7 @@ class JobWorker:
         ordered: Callable[[QueuedRun, HeldRun], None],
         lose: Callable[[QueuedRun], None],
         bury: Callable[[], None],
+        pass_on: Callable[[], None],
     ) -> None:
         self._jobs = jobs
         self._make_heart = heart
@@ -141,6 +146,8 @@ class JobWorker:
         self._ordered = ordered
         self._lose = lose
         self._bury = bury
+        self._pass_on = pass_on
+        self._passing: asyncio.TimerHandle | None = None
         self._held: dict[QueuedRun, asyncio.Task[None]] = {}
         self._queued, self._look = asyncio.Event(), asyncio.Event()
         #: Jobs that were told of and not looked for, and whether others may wait of which no news
@@ -152,11 +159,12 @@ class JobWorker:
         self._ghosts: set[int] = set()
         self._audited = 0.0
 
-    async def open(self) -> None:
-        """Begin to take jobs. Raises what the storage raises."""
+    async def open(self) -> int:
+        """Begin to take jobs; under which number. Raises what the storage raises."""
         self._worker = await self._jobs.join()
         self._heart = self._make_heart(self._worker)
         self._tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._watch())]
+        return self._worker
 
     def hear(self, news: News, run_id: str) -> None:
         """Something was told; of jobs that were given back together no run is named."""
@@ -164,11 +172,19 @@ class JobWorker:
             return
         if news == "queued" and run_id:
             self._told += 1
+            if self._passing is None and not self._room():
+                loop = asyncio.get_running_loop()
+                self._passing = loop.call_later(PASSED_ON, self._pass_on_late)
         else:
             self._may_be_more = True
         if news != "queued":
             self._look.set()
         self._queued.set()
+
+    def _pass_on_late(self) -> None:
+        self._passing = None
+        if not self._room():
+            self._pass_on()
 
     def look_for_room(self) -> None:
         """There may be room for another run."""
@@ -176,7 +192,8 @@ class JobWorker:
             self._queued.set()
 
     async def stop_taking(self) -> None:
-        """Take no more jobs, but keep those that are held."""
+        """Take no more jobs, but keep those that are held, and pass on what it is told of."""
+        self._room = lambda: False
         for task in self._tasks[:1]:
             task.cancel()
             await asyncio.wait([task])
@@ -188,6 +205,8 @@ class JobWorker:
         for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
+        if self._passing:
+            self._passing.cancel()
         if self._heart:  # first, or who has left would find itself taken for dead
             await self._heart.stop()
         with suppress(*self._errors):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graph.queue.executor import Job
-from graph.queue.worker import LOOK, Carried, Heart, JobWorker
+from graph.queue.worker import LEASE, LOOK, Carried, Heart, JobWorker
 from graph.runs.context import RunContext, RunNotFound, next_attempt
 from graph.runs.live import LiveRun, Speech
 from graph.runs.runner import CANCEL_WAIT, Runner
@@ -90,7 +90,7 @@ class FleetRuns:
         self._executor, self._runs = context.executor, context.live
         self._jobs, self._notices, self._deaths = fleet.jobs, fleet.notices, fleet.deaths
         self._executions: dict[str, _Execution] = {}
-        self._work, self._stopping = work, False
+        self._work, self._stopping, self._alone = work, False, False
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._orders: set[asyncio.Task[object]] = set()
@@ -113,9 +113,10 @@ class FleetRuns:
                 ordered=self._ordered,
                 lose=self._lose,
                 bury=self._deaths.set,
+                pass_on=self._pass_on,
             )
             await self._jobs.audit()
-            await self._worker.open()
+            self._notices.work_as(await self._worker.open())
             self._runs.overhears = self._speech.hear
             self._tasks.append(asyncio.create_task(self._speech.store()))
         self._tasks += [
@@ -188,8 +189,11 @@ class FleetRuns:
             for execution in self._executions.values():
                 self._park(execution)
             with suppress(*self._storage.errors):
-                self._executor.elsewhere = await self._jobs.waiting()
-                self._executor.throughput.fleet_rate = await self._jobs.ended(RATE) / RATE
+                load = await self._jobs.load(RATE, LEASE)
+                self._executor.elsewhere = load.waiting
+                self._executor.throughput.fleet_rate = load.ended / RATE
+                self._notices.followed = load.followed
+                self._alone = load.workers < 2
                 await self._watching.catch_up(self._executions)
             self._watching.look.clear()
             with suppress(TimeoutError):
@@ -207,6 +211,11 @@ class FleetRuns:
         )
         taken = load["in_flight"] + load["queued"] < load["max_in_flight"]
         return taken and waiting < max(1, load["max_executing"] // 4)
+
+    def _pass_on(self) -> None:
+        """Tell others of jobs for which there is no room here."""
+        if not self._alone:
+            self._notices.tell("", "queued")
 
     def _not_begun(self, run_id: str) -> bool:
         live = self._runs.get(run_id)

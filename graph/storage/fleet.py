@@ -93,6 +93,19 @@ class StoredRun:
 
 
 @dataclass(frozen=True)
+class FleetLoad:
+    """How many jobs wait, how many runs have ended of late, and how many workers there are.
+
+    `followed` says whether some process hears what has changed.
+    """
+
+    waiting: int
+    ended: int
+    workers: int
+    followed: bool
+
+
+@dataclass(frozen=True)
 class AnswerPart:
     """Words of an answer that is being given; `number` orders those of a run."""
 
@@ -175,8 +188,8 @@ class RunJobs(Protocol):
     async def waiting(self, *, due: bool = False) -> int:
         """How many jobs wait; with `due` without those of runs that wait for a later attempt."""
 
-    async def ended(self, seconds: float) -> int:
-        """How many runs have come to their end in the last so many seconds."""
+    async def load(self, seconds: float, silent: float) -> FleetLoad:
+        """What all have to do; runs that ended in the last so many seconds, and as `workers`."""
 
     async def changed(self, seconds: float) -> Mapping[str, StoredRun]:
         """How far all runs are that have not ended, or have in the last so many seconds."""
@@ -197,16 +210,22 @@ class RunJobs(Protocol):
 class Notices(Protocol):
     """News, told to all processes soon; one that is lost is made up for by a look each second.
 
-    What has changed is heard by who `follow`s it: a process in which nobody watches runs has
-    nothing to do with it. `deaf` says that none arrive just now, as far as is known by what this
+    What has changed is heard by who `follow`s it, and told while it is `followed` by others, or
+    here: where nobody watches runs it is nothing to anybody. That there is a job is told to one
+    worker, which passes it on where it has no room: to all, as a job of no run. `deaf` says that none arrive just now, as far as is known by what this
     process has told.
     """
+
+    followed: bool
 
     @property
     def deaf(self) -> bool: ...
 
     def tell(self, run_id: str, news: News = "changed") -> None:
-        """Tell it to all, this process too."""
+        """Tell it to those whom it concerns, this process too."""
+
+    def work_as(self, worker: int) -> None:
+        """Hear of the jobs that this worker is told of, from now on."""
 
     def follow(self) -> None:
         """Hear what has changed, too, from now on."""

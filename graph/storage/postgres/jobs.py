@@ -11,10 +11,10 @@ from typing import Any
 
 from graph.state.row import RunRow
 from graph.state.status import SETTLED, UNSETTLED
-from graph.storage.fleet import AnswerPart, HeldRun, Lease, QueuedRun, StoredRun
+from graph.storage.fleet import AnswerPart, FleetLoad, HeldRun, Lease, QueuedRun, StoredRun
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.leases import LEASE_LOST
-from graph.storage.postgres.ownership import APPLICATION
+from graph.storage.postgres.ownership import APPLICATION, FOLLOWERS
 from graph.storage.sql.statements import Statement, listed
 
 #: The queues: runs in the order of acceptance, and orders, which are carried out before.
@@ -235,7 +235,15 @@ _STORED = f"{_HOW_FAR} run_id = ANY(?)"
 
 _ENDED_OF_LATE = f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM now()) - ?"
 
-_ENDED = f"SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}"  # noqa: S608 - constants only
+_LOAD = f"""
+    SELECT (SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'),
+        (SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}),
+        (SELECT count(*) FROM procrastinate_workers
+            WHERE last_heartbeat >= now() - make_interval(secs => ?)),
+        EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
+            AND classid = {APPLICATION} AND objid = {FOLLOWERS}
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""  # noqa: S608 - constants only
 
 _CHANGED = f"{_HOW_FAR} status IN ({listed(UNSETTLED)}) UNION ALL {_HOW_FAR} {_ENDED_OF_LATE}"
 
@@ -324,9 +332,9 @@ class PostgresJobs:
         [counts] = await self._rows(_WAITING)
         return int(counts[due])
 
-    async def ended(self, seconds: float) -> int:
-        [(count,)] = await self._rows(_ENDED, seconds)
-        return int(count)
+    async def load(self, seconds: float, silent: float) -> FleetLoad:
+        [counts] = await self._rows(_LOAD, seconds, silent)
+        return FleetLoad(*counts)
 
     async def changed(self, seconds: float) -> Mapping[str, StoredRun]:
         rows = await self._rows(_CHANGED, seconds)

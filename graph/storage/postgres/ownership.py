@@ -24,6 +24,9 @@ logger = logging.getLogger("runwright.storage")
 #: held alone while the owner changes), and who changes the tables.
 APPLICATION, OWNER, WRITERS, TABLES = 0x52554E57, 1, 2, 3
 
+#: And the one that processes have together which hear what has changed.
+FOLLOWERS = 6
+
 #: How often the connection that has the lock is asked whether it is there, and how long that may
 #: take; how often it is tried to take the lock back. All in seconds.
 BEAT, LATE, AGAIN = 2.0, 8.0, 0.5

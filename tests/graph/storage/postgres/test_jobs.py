@@ -25,7 +25,7 @@ from graph.storage.fleet import (
 )
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
-from graph.storage.postgres.jobs import _ENDED
+from graph.storage.postgres.jobs import _LOAD
 from graph.storage.storage import Storage, StorageError
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until
@@ -305,7 +305,11 @@ async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
 async def test_what_is_told_comes_to_all_after_a_cut_too(
     fleet: Fleet, postgres: PostgresServer
 ) -> None:
+    async def followed() -> bool:
+        return (await fleet.jobs.load(10.0, 5.0)).followed
+
     assert await is_heard(fleet.notices, patience())
+    assert not await followed()
     async with open_storage(postgres.url, shared=True) as other:
         assert other.fleet is not None
         heard: list[tuple[str, str]] = []
@@ -315,8 +319,11 @@ async def test_what_is_told_comes_to_all_after_a_cut_too(
             heard.clear()
             postgres.cut("datname = 'runwright'")
             await until(lambda: ("missed", "") in heard)
+            await until(followed)
+            fleet.notices.followed = True
             fleet.notices.tell("one")
             await until(lambda: ("changed", "one") in heard)
+    assert not await followed()
 
 
 async def test_a_file_is_not_shared() -> None:
@@ -380,7 +387,7 @@ async def test_how_many_runs_ended_of_late_is_counted_without_reading_all(
 ) -> None:
     with psycopg.connect(postgres.url) as connection:
         connection.execute(f"{IN_SCHEMA} SET enable_seqscan = off; SET enable_bitmapscan = off")
-        plan = connection.execute(f"EXPLAIN {_ENDED.replace('?', '10')}".encode()).fetchall()
+        plan = connection.execute(f"EXPLAIN {_LOAD.replace('?', '10')}".encode()).fetchall()
     assert any("Index Cond: (completed_at" in line for (line,) in plan), plan
 
 
