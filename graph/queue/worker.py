@@ -45,8 +45,9 @@ TAKEN_FOR_DEAD = 75
 class Carried:
     """What became of a job: done, not done, or somebody else has it; the run's thread.
 
-    One that is not done is resumed after a `pause`, in seconds; it may have `failed`, or waits for
-    an attempt that is `due` then, epoch seconds.
+    One that is done only if its run has ended is as `otherwise` says if not. One that is not done
+    is resumed after a `pause`, in seconds; it may have `failed`, or waits for an attempt that is
+    `due` then, epoch seconds.
     """
 
     outcome: Literal["done", "again", "lost"]
@@ -54,6 +55,7 @@ class Carried:
     pause: float = 0.0
     due: float | None = None
     failed: bool = False
+    otherwise: "Carried | None" = None
 
 
 def end_process() -> None:
@@ -239,6 +241,7 @@ class JobWorker:
                 self._may_be_more = True
 
     async def _hold(self, taken: QueuedRun) -> None:
+        more = True
         try:
             try:
                 carried = await self._carry(taken)
@@ -249,22 +252,27 @@ class JobWorker:
                 carried = Carried("again", pause=LEASE, failed=True)
             while carried.outcome != "lost":
                 try:
-                    await self._end_job(taken.lease, carried)
+                    more = await self._end_job(taken.lease, carried)
                     break
                 except self._errors:
                     await asyncio.sleep(AGAIN)
         finally:
             del self._held[taken]
-            self._may_be_more = True  # of the run, or the next one of its thread
-            self._queued.set()
+            self._may_be_more |= more
+            if self._may_be_more:
+                self._queued.set()
 
-    async def _end_job(self, lease: Lease, carried: Carried) -> None:
+    async def _end_job(self, lease: Lease, carried: Carried) -> bool:
+        """Whether there may be another one of which no news comes."""
         if carried.outcome == "done":
-            await self._jobs.finish(lease, carried.thread_id)
-        else:
-            await self._jobs.give_back(
-                lease, pause=carried.pause, due=carried.due, failed=carried.failed
-            )
+            only = carried.otherwise is not None
+            finished = await self._jobs.finish(lease, carried.thread_id, only_if_ended=only)
+            if finished.gone or carried.otherwise is None:
+                return finished.more
+            carried = carried.otherwise
+        pause, due, failed = carried.pause, carried.due, carried.failed
+        await self._jobs.give_back(lease, pause=pause, due=due, failed=failed)
+        return True
 
     async def _watch(self) -> None:
         while True:

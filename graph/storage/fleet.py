@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import uuid4
 
+from graph.state.row import RunRow
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -58,18 +60,29 @@ class QueuedRun:
     """A job that was taken; `new` says that nobody has begun the run.
 
     `waited` says that its run was left in order while it waited for its next attempt, and that
-    nobody has begun with it since.
+    nobody has begun with it since. `row` is that of the run, None where it is gone, and `begins`
+    says that no other run of its thread begins before this one has ended.
     """
 
     run_id: str
     lease: Lease
     new: bool
     waited: bool
+    begins: bool = field(default=False, compare=False)
+    row: RunRow | None = field(default=None, compare=False)
 
     @property
     def left(self) -> bool:
         """Whether another process has had it, which may have died of it."""
         return self.lease.attempts > 0 and not self.waited
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Whether a job is gone, and whether there is one of its run or thread that nobody tells of."""
+
+    gone: bool
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -138,13 +151,18 @@ class RunJobs(Protocol):
         """Say that this one lives; whether the others did not take it for dead meanwhile."""
 
     async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
-        """Take the job that is next, or None; with `orders_only` none of a run that may wait."""
+        """Take the job that is next, or None; with `orders_only` none of a run that may wait.
 
-    async def finish(self, lease: Lease, thread_id: str) -> None:
-        """A job is done; the run of the thread that is next gets one, if it had to wait."""
+        Where the thread is at another run it does not begin, and its job is to be finished.
+        """
 
-    async def begin(self, lease: Lease, thread_id: str) -> bool:
-        """Let no other run of the thread begin; False where the thread is at another one."""
+    async def finish(
+        self, lease: Lease, thread_id: str, *, only_if_ended: bool = False
+    ) -> Finished:
+        """A job is done; the run of the thread that is next gets one, if it had to wait.
+
+        With `only_if_ended` it is done where its run has ended, or waits for a person.
+        """
 
     async def give_back(
         self, lease: Lease, *, pause: float = 0.0, due: float | None = None, failed: bool = False
@@ -212,8 +230,8 @@ class Notices(Protocol):
 
     What has changed is heard by who `follow`s it, and told while it is `followed` by others, or
     here: where nobody watches runs it is nothing to anybody. That there is a job is told to one
-    worker, which passes it on where it has no room: to all, as a job of no run. `deaf` says that none arrive just now, as far as is known by what this
-    process has told.
+    worker, which passes it on where it has no room: to all, as a job of no run. `deaf` says that
+    none arrive just now, as far as is known by what this process has told.
     """
 
     followed: bool

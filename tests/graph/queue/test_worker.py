@@ -9,7 +9,7 @@ import pytest
 
 from graph.queue import worker as module
 from graph.queue.worker import Carried, Heart, JobWorker
-from graph.storage.fleet import HeldRun, Lease, QueuedRun, RunJobs
+from graph.storage.fleet import Finished, HeldRun, Lease, QueuedRun, RunJobs
 from tests.support.patience import until
 
 
@@ -92,8 +92,8 @@ class Queue(NoJobs):
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         return [HeldRun(one, cancelled=False, hurried=None) for one in leases]
 
-    async def finish(self, lease: Lease, thread_id: str) -> None:
-        """It is gone already."""
+    async def finish(self, lease: Lease, thread_id: str, *, only_if_ended: bool) -> Finished:
+        return Finished(gone=True, more=thread_id == "long")
 
 
 async def test_it_is_looked_for_as_many_jobs_as_were_told_of_and_for_one_when_one_ends(
@@ -105,7 +105,7 @@ async def test_it_is_looked_for_as_many_jobs_as_were_told_of_and_for_one_when_on
     async def carry(taken: QueuedRun) -> Carried:
         begun.append(taken.run_id)
         await done.wait()
-        return Carried("done")
+        return Carried("done", "long" if taken.run_id == "ab" else "short")
 
     worker = working(jobs, asyncio.Event(), carry=carry)
     await worker.open()

@@ -15,6 +15,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import IdempotencyKey, RetryCommand, RunRow
 from graph.storage.fleet import (
     AnswerPart,
+    Finished,
     Fleet,
     Lease,
     LeaseLost,
@@ -155,16 +156,21 @@ async def test_a_thread_is_at_one_run_also_while_none_of_it_has_begun(
     await shared.index.accept(later)
     second = await taken(shared, one)
     assert second.run_id == later.run_id
-    assert await fleet.jobs.begin(second.lease, earlier.run_id)
+    assert second.begins
 
     # The earlier one is retried before the row of the later one says that it has begun.
     command = RetryCommand(from_step=None, input=None, skip=[], generation=1, by="ada", at=3.0)
     assert await shared.index.request_retry(earlier.run_id, command)
     third = await taken(shared, other)
     assert third.run_id == earlier.run_id
-    assert not await fleet.jobs.begin(third.lease, earlier.run_id)
+    assert not third.begins
     await fleet.jobs.give_back(second.lease)
-    assert await fleet.jobs.begin(third.lease, earlier.run_id)
+    assert (await fleet.jobs.finish(third.lease, earlier.run_id)).more
+    fourth = await taken(shared, one)
+    assert (fourth.run_id, fourth.begins) == (later.run_id, False)
+    await fleet.jobs.finish(fourth.lease, earlier.run_id)
+    fifth = await taken(shared, other)
+    assert (fifth.run_id, fifth.begins) == (earlier.run_id, True)
 
 
 async def test_who_gives_a_job_back_in_order_has_not_died_of_it(
@@ -188,7 +194,7 @@ async def test_a_run_that_waits_for_an_attempt_is_taken_when_that_is_due_or_hurr
     accepted, due = row(), time.time() + 3600.1
     await shared.index.accept(accepted)
     first = await taken(shared, worker)
-    assert await fleet.jobs.begin(first.lease, accepted.run_id)
+    assert first.begins
     assert await fleet.jobs.hurry(accepted.run_id, due - 60)  # of an attempt before
     await fleet.jobs.give_back(first.lease, pause=3600, due=due)
     assert await fleet.jobs.take(worker, orders_only=False) is None
@@ -201,13 +207,13 @@ async def test_a_run_that_waits_for_an_attempt_is_taken_when_that_is_due_or_hurr
     second = await taken(shared, worker)
     assert (second.run_id, second.waited) == (accepted.run_id, True)
     assert [held.hurried for held in await fleet.jobs.held([second.lease])] == [due]
-    assert await fleet.jobs.begin(second.lease, accepted.run_id)
+    assert second.begins
     # Hurried while its worker was about to give it back: it is taken again at once.
     await fleet.jobs.give_back(second.lease, pause=3600, due=due)
     third = await taken(shared, worker)
     assert (third.run_id, third.waited) == (accepted.run_id, True)
     # Once it was begun again, whoever takes it next is to know that somebody may have died of it.
-    assert await fleet.jobs.begin(third.lease, accepted.run_id)
+    assert third.begins
     await fleet.jobs.give_back(third.lease)
     fourth = await taken(shared, worker)
     assert (fourth.run_id, fourth.waited) == (accepted.run_id, False)
@@ -367,7 +373,7 @@ async def test_of_two_that_end_jobs_of_a_thread_the_second_sees_what_the_first_h
     for one in (earlier, later):
         await shared.index.accept(one)
     first, second = await taken(shared, worker), await taken(shared, worker)
-    assert not await fleet.jobs.begin(second.lease, earlier.run_id)
+    assert not second.begins
     with psycopg.connect(postgres.url) as other:  # ends the later one's job, and is not done
         other.execute(IN_SCHEMA.encode())
         other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [earlier.run_id])
@@ -421,3 +427,27 @@ async def test_a_lease_ends_with_a_crash_of_the_database_but_not_with_its_restar
     after = (await taken(shared, worker)).lease
     assert (after.job, after.attempts) == (before.job, 1)
     assert await noted(after, 3)
+
+
+async def test_a_job_is_finished_only_if_its_run_has_ended_where_that_is_asked_for(
+    shared: Storage, fleet: Fleet
+) -> None:
+    worker, accepted = await fleet.jobs.join(), row()
+    await shared.index.accept(accepted)
+    first = await taken(shared, worker)
+    assert first.row is not None
+    assert (first.row.run_id, first.row.prompt) == (accepted.run_id, accepted.prompt)
+    left = await fleet.jobs.finish(first.lease, accepted.run_id, only_if_ended=True)
+    assert not left.gone
+    assert [one.lease for one in await fleet.jobs.held([first.lease])] == [first.lease]
+
+    times = {"started_at": 1.0, "completed_at": 2.0}
+    assert await shared.index.project(accepted.run_id, "failed", **times)
+    command = RetryCommand(from_step=None, input=None, skip=[], generation=1, by="ada", at=3.0)
+    assert await shared.index.request_retry(accepted.run_id, command)
+    assert await shared.index.project(accepted.run_id, "failed", **times)
+    ended = await fleet.jobs.finish(first.lease, accepted.run_id, only_if_ended=True)
+    assert ended == Finished(gone=True, more=True)  # by the one that came with the order
+    last = await fleet.jobs.finish((await taken(shared, worker)).lease, accepted.run_id)
+    assert last == Finished(gone=True, more=False)
+    assert await fleet.jobs.waiting() == 0
