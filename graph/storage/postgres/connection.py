@@ -69,12 +69,18 @@ async def answered(asked: Awaitable[T], seconds: float = ANSWER) -> T:
 _IN_SCHEMA = f"SET LOCAL search_path TO {SCHEMA}"
 
 
+def beginning(*also: str) -> str:
+    """The same with what else is to be done first, each of which is an expression.
+
+    A function of ours has its schema before its name, since names are looked up before.
+    """
+    first = f"set_config('search_path', '{SCHEMA}', true)"
+    return f"SELECT {', '.join((first, *also))}"
+
+
 def _within(seconds: float) -> str:
     """The same for one that may take so long."""
-    return (
-        f"SELECT set_config('search_path', '{SCHEMA}', true),"
-        f" set_config('statement_timeout', '{seconds * 1000:.0f}', true)"
-    )
+    return beginning(f"set_config('statement_timeout', '{seconds * 1000:.0f}', true)")
 
 
 def connecting(url: str) -> Connect:
@@ -110,25 +116,24 @@ async def _connect(parameters: dict[str, Any]) -> Connection:
 
 
 async def execute(
-    connection: Connection, sql: str, values: Iterable[Any] = (), *, beginning: str = _IN_SCHEMA
+    connection: Connection, sql: str, values: Iterable[Any] = (), *, first: str = _IN_SCHEMA
 ) -> Any:
     """The cursor after these statements, which are one transaction."""
     cursor = AsyncClientCursor(connection)
-    await cursor.execute(f"{beginning};{translated(sql)}".encode(), [*values])
+    await cursor.execute(f"{first};{translated(sql)}".encode(), [*values])
     cursor.nextset()
     return cursor
 
 
 async def execute_all(connection: Connection, statements: Iterable[Statement]) -> Any:
-    """The cursor at the first of these statements, which are one transaction.
+    """The cursor at the first of these statements, which are one transaction: its `beginning`.
 
     Each is read by itself, as it was before: together they are hardly ever twice the same, and to
     read a long text takes longer than all else that is done with it here.
     """
     cursor = AsyncClientCursor(connection)
     bound = [cursor.mogrify(translated(sql), [*values]) for sql, values in statements]
-    await cursor.execute(";".join([_IN_SCHEMA, *bound]).encode())
-    cursor.nextset()
+    await cursor.execute(";".join(bound).encode())
     return cursor
 
 
@@ -202,7 +207,7 @@ class PostgresReader:
         self, connection: Connection, sql: str, values: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         try:
-            asked = execute(connection, sql, values, beginning=self._beginning)
+            asked = execute(connection, sql, values, first=self._beginning)
             cursor = await answered(asked, self._answer)
             return list(await cursor.fetchall())
         finally:

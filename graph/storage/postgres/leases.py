@@ -9,6 +9,7 @@ Who has a lease of another one is refused, and the run goes on from what is stor
 
 from graph.state.status import UNSETTLED
 from graph.storage.fleet import Lease
+from graph.storage.postgres.connection import SCHEMA
 from graph.storage.sql.statements import Statement, listed
 
 #: Where jobs are, and what stores one.
@@ -97,5 +98,5 @@ JOB_FUNCTIONS = f"""
 
 
 def check(lease: Lease) -> Statement:
-    """What fails in a transaction of who has not the lease any more."""
-    return "SELECT check_lease(?, ?, ?)", (lease.job, lease.attempts, lease.mark)
+    """The expression that fails in a transaction of who has not the lease any more."""
+    return f"{SCHEMA}.check_lease(?, ?, ?)", (lease.job, lease.attempts, lease.mark)

@@ -9,14 +9,14 @@ more, takes it back if nobody has had it since, and ends if somebody has.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import time
 
 import psycopg
 
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
-from graph.storage.postgres.connection import Connect, Connection, answered, execute
+from graph.storage.postgres.connection import SCHEMA, Connect, Connection, answered, execute
 
 logger = logging.getLogger("runwright.storage")
 
@@ -87,14 +87,14 @@ class Ownership:
         self._held = True
         self.epoch = 0
 
-    def fence(self, durable: bool, _: bool) -> str:
-        """What a transaction begins with, that waits for the disk or does not.
+    def fence(self, durable: bool, _: bool) -> Sequence[str]:
+        """The expressions that a transaction begins with, that waits for the disk or does not.
 
         Raises `DatabaseLost` while nothing is to be written.
         """
         if not self._held:
             raise DatabaseLost
-        return f"SELECT fence({self.epoch}, {str(durable).lower()})"
+        return [f"{SCHEMA}.fence({self.epoch}, {str(durable).lower()})"]
 
     def refused(self, error: psycopg.Error) -> None:
         """What the database raised; the process ends where that is its fence."""

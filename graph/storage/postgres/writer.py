@@ -11,8 +11,14 @@ from dataclasses import dataclass
 
 import psycopg
 
-from graph.storage.fleet import LeaseLost, lease
-from graph.storage.postgres.connection import Connect, Connection, answered, execute_all
+from graph.storage.fleet import Lease, LeaseLost, lease
+from graph.storage.postgres.connection import (
+    Connect,
+    Connection,
+    answered,
+    beginning,
+    execute_all,
+)
 from graph.storage.postgres.leases import LEASE_LOST, check
 from graph.storage.sql.statements import Statement
 
@@ -23,10 +29,14 @@ MAX_BATCH, MAX_BYTES = 64, 2**22
 
 @dataclass(frozen=True)
 class _Submission:
-    """Statements that are written all or not at all; `durable` ones wait for the disk."""
+    """Statements that are written all or not at all; `durable` ones wait for the disk.
+
+    Where they are of an execution, nothing is written unless its `lease` is good.
+    """
 
     statements: Sequence[Statement]
     durable: bool
+    lease: Lease | None
     done: asyncio.Future[int]
 
     @property
@@ -45,16 +55,16 @@ class _Submission:
 class PostgresWriter:
     """Writes what is submitted, in that order, several submissions in one transaction.
 
-    `fence` gives what each transaction begins with, for one that waits for the disk or does not,
-    and that changes several runs or does not: it fails in a process to which the database no longer
-    belongs; `refused` is given what it raised.
+    `fence` gives the expressions that each transaction begins with, for one that waits for the disk
+    or does not, and that changes several runs or does not: one fails in a process to which the
+    database no longer belongs; `refused` is given what it raised.
     `timed` is told how long each transaction took, in seconds. Raises `psycopg.Error`.
     """
 
     def __init__(
         self,
         connect: Connect,
-        fence: Callable[[bool, bool], str],
+        fence: Callable[[bool, bool], Sequence[str]],
         refused: Callable[[psycopg.Error], None],
         timed: Callable[[float], None] | None = None,
     ) -> None:
@@ -79,9 +89,7 @@ class PostgresWriter:
         if self._closed:
             raise psycopg.InterfaceError("the database is closed")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if (mine := lease.get()) is not None:
-            statements = (check(mine), *statements)
-        self._submitted.put_nowait(_Submission(statements, durable, done))
+        self._submitted.put_nowait(_Submission(statements, durable, lease.get(), done))
         try:
             return await done
         except psycopg.DatabaseError as error:
@@ -142,7 +150,10 @@ class PostgresWriter:
     async def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
         several = sum(submission.is_of_run for submission in batch) > 1
         fence = self._fence(any(submission.durable for submission in batch), several)
-        statements: list[Statement] = [(fence, ())]
+        leases = dict.fromkeys(one.lease for one in batch if one.lease is not None)
+        checks = [check(mine) for mine in leases]
+        first = beginning(*fence, *(sql for sql, _ in checks))
+        statements: list[Statement] = [(first, [value for _, mine in checks for value in mine])]
         for submission in batch:
             statements += submission.statements
         connection = await self._connected()
