@@ -305,6 +305,14 @@ class Taken:
     posted: float
 
 
+class PostRefused(Exception):
+    """As many posts of the owner are counted as are allowed: so many that have not come back."""
+
+    def __init__(self, posted: float) -> None:
+        super().__init__(f"{posted:g} posts have not come back")
+        self.posted = posted
+
+
 class Posts(Protocol):
     """The posts of owners at all processes, which come back evenly, as many as are allowed in a
     minute. Each call raises what the storage raises."""

@@ -92,7 +92,7 @@ def job_tables() -> str:
 
 
 def queueing(row: RunRow) -> Statement:
-    """What gives a run that was written just before its first job."""
+    """What gives a run that was written just before its first job, and returns its place."""
     return _QUEUE, (row.run_id,)
 
 
@@ -101,10 +101,15 @@ def ordering(run_id: str) -> Statement:
     return _ORDER, (run_id,)
 
 
+_MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
+
 #: Of two jobs of one run only one is done at a time (`lock`) and one waits (`queueing_lock`).
 _QUEUE = f"""
     INSERT INTO {COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{"new": true}}' FROM runs
-    WHERE run_id = ? ON CONFLICT DO NOTHING
+    WHERE run_id = ? ON CONFLICT DO NOTHING RETURNING 1 + (
+        SELECT count(*) FROM procrastinate_jobs AS other
+        WHERE other.id < procrastinate_jobs.id AND {_MAY_BE_TAKEN}
+    )
 """  # noqa: S608 - constants only
 
 _ORDER = f"""
@@ -199,8 +204,6 @@ _AUDIT = f"""
         AND (other.status <> 'pending' OR other.number < runs.number)))
     ORDER BY rowid ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608 - constants only
-
-_MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
 
 _WORKERS = """
     SELECT count(*) FROM procrastinate_workers

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -27,6 +28,13 @@ from graph.storage.sql.statements import Statement
 MAX_BATCH, MAX_BYTES = 64, 2**22
 
 
+class Written(NamedTuple):
+    """How many rows a statement has changed, and the first one that it returned."""
+
+    changed: int
+    row: tuple[Any, ...] | None
+
+
 @dataclass(frozen=True)
 class _Submission:
     """Statements that are written all or not at all; `durable` ones wait for the disk.
@@ -37,7 +45,7 @@ class _Submission:
     statements: Sequence[Statement]
     durable: bool
     lease: Lease | None
-    done: asyncio.Future[int]
+    done: asyncio.Future[Sequence[Written]]
 
     @property
     def is_of_run(self) -> bool:
@@ -86,9 +94,14 @@ class PostgresWriter:
         that is not known. Raises `LeaseLost` where another process executes by now the run that
         is executed here; then nothing was written either.
         """
+        written = await self.write_each(*statements, durable=durable)
+        return written[-1].changed
+
+    async def write_each(self, *statements: Statement, durable: bool = False) -> Sequence[Written]:
+        """The same; what each statement did."""
         if self._closed:
             raise psycopg.InterfaceError("the database is closed")
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Sequence[Written]] = asyncio.get_running_loop().create_future()
         self._submitted.put_nowait(_Submission(statements, durable, lease.get(), done))
         try:
             return await done
@@ -118,7 +131,7 @@ class PostgresWriter:
 
     async def _write(self, batch: list[_Submission]) -> None:
         began = time.perf_counter()
-        outcomes: list[int | Exception]
+        outcomes: list[Sequence[Written] | Exception]
         try:
             outcomes = [*await self._transaction(batch)]
         except psycopg.errors.DeadlockDetected:
@@ -141,13 +154,13 @@ class PostgresWriter:
             else:
                 submission.done.set_result(outcome)
 
-    async def _alone(self, submission: _Submission) -> int | Exception:
+    async def _alone(self, submission: _Submission) -> Sequence[Written] | Exception:
         try:
             return (await self._transaction([submission]))[0]
         except Exception as error:  # also half a surrogate pair; the task must outlive it
             return error
 
-    async def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
+    async def _transaction(self, batch: Sequence[_Submission]) -> list[Sequence[Written]]:
         several = sum(submission.is_of_run for submission in batch) > 1
         fence = self._fence(any(submission.durable for submission in batch), several)
         leases = dict.fromkeys(one.lease for one in batch if one.lease is not None)
@@ -163,14 +176,15 @@ class PostgresWriter:
             if connection.broken:
                 self._connection = None
             raise
-        counts = []
-        for submission in batch:
-            for _ in submission.statements:
-                cursor.nextset()
-            counts.append(cursor.rowcount)
-        return counts
+        return [[await _next(cursor) for _ in one.statements] for one in batch]
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
         return self._connection
+
+
+async def _next(cursor: Any) -> Written:
+    """What the statement after the one that a cursor is at has done."""
+    cursor.nextset()
+    return Written(cursor.rowcount, await cursor.fetchone() if cursor.description else None)
