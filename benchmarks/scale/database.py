@@ -52,7 +52,7 @@ class Database(PostgresServer):
 
     def start(self) -> None:
         settings = (
-            *("jit=off", "max_connections=300", "shared_preload_libraries=pg_stat_statements"),
+            *("jit=off", "max_connections=800", "shared_preload_libraries=pg_stat_statements"),
             *("shared_buffers=256MB", "max_wal_size=4GB"),
         )
         self._process = subprocess.Popen(
