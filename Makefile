@@ -129,7 +129,7 @@ bench-keeping: .venv/.installed ## size on disk before and after retention; expl
 bench-replay: .venv/.installed ## CPU of the replay of a run of ten steps; ARGS="--rounds 1"
 	$(BIN)/python -m benchmarks.replay $(ARGS)
 
-bench-scale: .venv/.dev .venv/.bare ## a fleet beside a bare engine and, where it is installed, Aegra; ARGS="costs --runs 200"
+bench-scale: .venv/.dev .venv/.bare ## a fleet beside a bare engine and, where it is installed, Aegra; ARGS="costs --turns 4"
 	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-search: .venv/.installed ## searches among 100,000 runs, filter by filter; ARGS="--runs 10000"

@@ -1,6 +1,7 @@
 """`python -m benchmarks.scale [part …]`: what a fleet costs, and how far it goes.
 
-`costs`: CPU of a run and runs a second, with 1, 2 and 4 workers, beside the bare engine and Aegra.
+`costs`: CPU of a run and runs a second, with 1, 2 and 4 workers, beside the bare engine and Aegra:
+`--turns` of them, of `--runs` runs each, in which all take part.
 `latency`: from acceptance to start, of a run every tenth of a second. `idle`: CPU without any run.
 `watchers`: events a second to 1, 10 and 100 watchers of a run. `accepting`: jobs a second that
 Postgres takes. Everything is on this machine, the clients too, so that runs a second are those of
@@ -9,7 +10,6 @@ its cores; CPU of a run is what counts elsewhere.
 
 import argparse
 import asyncio
-import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -21,19 +21,16 @@ from typing import Any
 from benchmarks.live.connection import ask
 from benchmarks.live.crowd import crowd
 from benchmarks.scale.accepting import accepting
-from benchmarks.scale.aegra import aegra, lacking
+from benchmarks.scale.aegra import lacking
 from benchmarks.scale.bare import bare
+from benchmarks.scale.costs import WARM, Figures, costs
 from benchmarks.scale.database import Database
 from benchmarks.scale.load import load
 from benchmarks.scale.ours import ours
-from benchmarks.scale.process import Start, System
 from benchmarks.table import print_table
 
-Figures = dict[str, float]
-
-#: Runs of each worker before anything is measured, and seconds after them: what is loaded at the
-#: first ones, and beside them, is none of it.
-WARM, WARMING = 20, 2.0
+#: Seconds after the runs before anything is measured: what is loaded beside them is none of it.
+WARMING = 2.0
 
 #: Steps of the run that is watched.
 STEPS = 100
@@ -46,8 +43,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", default=PARTS, help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=300, help="runs of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="of all other parts")
+    parser.add_argument("--latency-runs", type=int, default=300)
+    parser.add_argument("--turns", type=int, default=8, help="of costs")
+    parser.add_argument("--runs", type=int, default=40, help="runs of a system in a turn of costs")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
@@ -56,70 +55,17 @@ def main() -> None:
         print(f"Aegra is left out: {why}")
     with Database() as database:
         measures: Mapping[str, Callable[[], Figures]] = {
-            "costs": partial(costs, database, options.runs, options.workers),
-            "latency": partial(latency, database, options.runs),
+            "latency": partial(latency, database, options.latency_runs),
             "idle": partial(idle, database),
             "watchers": partial(watchers, database),
             "accepting": partial(accepting, database),
         }
         for part in options.parts:
             print(f"\n{part}", flush=True)
-            print_table([measures[part]() for _ in range(options.rounds)])
-
-
-def costs(database: Database, runs: int, workers: list[int]) -> Figures:
-    """All systems in random order; ratios are of one round. Aegra's first process is its Redis."""
-    systems: dict[str, tuple[str, Start, list[int]]] = {
-        "ours": ("runwright", partial(ours, database), workers),
-        "bare engine": ("bare", partial(bare, database), workers),
-        "bare engine, our graph": ("bare", partial(bare, database, kind="frozen"), workers[:1]),
-    }
-    if lacking() is None:
-        systems["Aegra"] = ("aegra", partial(aegra, database), workers[:2])
-    figures: Figures = {}
-    todo = [(name, count) for name, (_, _, counts) in systems.items() for count in counts]
-    random.shuffle(todo)
-    for name, count in todo:
-        kept_in, start, _ = systems[name]
-        with start(count) as system:
-            load(system, WARM * count)
-            time.sleep(WARMING)
-            found = _of_a_run(database, kept_in, system, runs)
-        print(f"  {name}, {count}: {found}", flush=True)
-        figures |= {f"{name}, {count}: {figure}": value for figure, value in found.items()}
-    ratios = {}
-    for count in workers:
-        mine = figures[f"ours, {count}: CPU-ms of servers and workers"]
-        ratios[f"{count}: ours ÷ bare engine, CPU"] = (
-            mine / figures[f"bare engine, {count}: CPU-ms of servers and workers"]
-        )
-        first = figures[f"ours, {workers[0]}: CPU-ms of servers and workers"]
-        ratios[f"{count} ÷ {workers[0]} workers: ours, CPU"] = mine / first
-        if theirs := figures.get(f"Aegra, {count}: runs/s"):
-            ratios[f"{count}: ours ÷ Aegra, runs/s"] = figures[f"ours, {count}: runs/s"] / theirs
-    return dict(sorted(figures.items())) | ratios
-
-
-def _of_a_run(database: Database, kept_in: str, system: System, runs: int) -> Figures:
-    counted, of_postgres = database.counted(kept_in), database.cpu_ms()
-    each = [process.cpu_ms() for process in system.processes]
-    took = load(system, runs)
-    [server, *others] = [
-        (process.cpu_ms() - before) / runs
-        for process, before in zip(system.processes, each, strict=True)
-    ]
-    in_postgres = (database.cpu_ms() - of_postgres) / runs
-    per_run = database.counted(kept_in).since(counted, runs)
-    return {
-        "runs/s": runs / took.seconds,
-        "CPU-ms of servers and workers": server + sum(others),
-        "CPU-ms of the first of them": server,
-        "CPU-ms of Postgres": in_postgres,
-        "transactions": per_run.transactions,
-        "statements": per_run.statements,
-        "WAL, kB": per_run.wal / 1000,
-        "in the database, kB": per_run.size / 1000,
-    }
+            if part == "costs":
+                costs(database, options.runs, options.workers, options.turns)
+            else:
+                print_table([measures[part]() for _ in range(options.rounds)])
 
 
 def latency(database: Database, runs: int) -> Figures:

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.scale.database import Database
-from benchmarks.scale.process import Process, Request, answers, free_port
+from benchmarks.scale.database import Database, free_port
+from benchmarks.scale.process import Process, Request, answers
 from benchmarks.server import HERE
 
 #: Where its environment is expected.
@@ -32,7 +32,7 @@ class Aegra:
     """As `System`; each of its processes answers and executes."""
 
     def __init__(self, database: Database, name: str, folder: Path, workers: int) -> None:
-        self._database, self._name = database, name
+        self.observer = database.observed(name)
         (folder / "graph.py").write_text(_GRAPH)
         (folder / "aegra.json").write_text(json.dumps({"graphs": {"agent": "./graph.py:graph"}}))
         redis = free_port()
@@ -69,9 +69,8 @@ class Aegra:
         ]
 
     def unsettled(self) -> int:
-        rows = self._database.execute(
-            "SELECT status, count(*) FROM runs WHERE status <> 'success' GROUP BY 1",
-            database=self._name,
+        rows = self.observer.execute(
+            "SELECT status, count(*) FROM runs WHERE status <> 'success' GROUP BY 1"
         )
         left = dict(rows)
         assert not set(left) - {"pending", "running"}, left
@@ -95,7 +94,7 @@ def lacking() -> str | None:
 @contextmanager
 def aegra(database: Database, workers: int) -> Iterator[Aegra]:
     """With so many processes, on a database of its own, which is removed afterwards."""
-    name = "aegra"
+    name = f"aegra_{workers}"
     database.execute(f"CREATE DATABASE {name}", database="postgres")
     with tempfile.TemporaryDirectory() as folder:
         started = Aegra(database, name, Path(folder), workers)
@@ -104,4 +103,5 @@ def aegra(database: Database, workers: int) -> Iterator[Aegra]:
         finally:
             for process in reversed(started.processes):
                 process.end()
+            started.observer.close()
             database.execute(f"DROP DATABASE {name} WITH (FORCE)", database="postgres")

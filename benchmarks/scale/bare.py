@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.database import Database
-from benchmarks.scale.process import Process, Request, answers, free_port
+from benchmarks.scale.database import Database, free_port
+from benchmarks.scale.process import Process, Request, answers
 
 #: What our workers have by default.
 SLOTS = 24
@@ -44,7 +44,7 @@ class Bare:
     """As `System`."""
 
     def __init__(self, database: Database, name: str, folder: Path, workers: int, kind: str):
-        self._database, self._name = database, name
+        self.observer = database.observed(name)
         self._url = f"http://127.0.0.1:{(port := free_port())}"
         settings = {"DATABASE_URL": database.url_of(name), "PORT": str(port)}
 
@@ -64,13 +64,13 @@ class Bare:
     def unsettled(self) -> int:
         failed = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'"
         sql = f"SELECT (SELECT count(*) FROM runs WHERE status = 'pending'), ({failed})"
-        [(count, broken)] = self._database.execute(sql, database=self._name)
+        [(count, broken)] = self.observer.execute(sql)
         assert not broken, broken
         return int(count)
 
     def waits(self) -> list[float]:
         sql = "SELECT started_at - created_at FROM runs ORDER BY id"
-        rows = self._database.execute(sql, database=self._name)
+        rows = self.observer.execute(sql)
         return [seconds * 1000 for (seconds,) in rows]
 
 
@@ -79,7 +79,7 @@ def bare(database: Database, workers: int, kind: str = "minimal") -> Iterator[Ba
     """On a database of its own, which is removed afterwards."""
     from importlib.resources import files
 
-    name = "bare"
+    name = f"bare_{kind}_{workers}"
     database.execute(f"CREATE DATABASE {name}", database="postgres")
     database.execute(
         files("procrastinate").joinpath("sql", "schema.sql").read_text(), database=name
@@ -93,6 +93,7 @@ def bare(database: Database, workers: int, kind: str = "minimal") -> Iterator[Ba
         finally:
             for process in started.processes:
                 process.end()
+            started.observer.close()
             database.execute(f"DROP DATABASE {name} WITH (FORCE)", database="postgres")
 
 

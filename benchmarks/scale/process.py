@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +12,11 @@ from typing import Protocol
 
 import httpx
 
-from benchmarks.server import HERE, TICKS
+from benchmarks.scale.database import Observer, cpu_ms, free_port
+from benchmarks.server import HERE
 
 #: How long a start may take, in seconds.
 START = 300
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on just now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class Process:
@@ -55,9 +48,7 @@ class Process:
 
     def cpu_ms(self) -> float:
         """CPU of all its threads so far, user and system."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1000 / TICKS
+        return cpu_ms(self._process.pid)
 
     def end(self) -> None:
         """SIGTERM, and SIGKILL where that does not do."""
@@ -88,9 +79,13 @@ class Request:
 
 
 class System(Protocol):
-    """Something that accepts runs over HTTP and executes them, with so many workers."""
+    """Something that accepts runs over HTTP and executes them, with so many workers.
+
+    `observer` reads the database that it has for itself.
+    """
 
     processes: list[Process]
+    observer: Observer
 
     def posts(self, number: int) -> list[Request]:
         """What begins one run, in its order."""
@@ -104,8 +99,3 @@ class System(Protocol):
 
 #: Starts one with so many workers, on an empty database.
 Start = Callable[[int], AbstractContextManager[System]]
-
-
-def cpu_ms(system: System) -> float:
-    """Of all of its processes."""
-    return sum(process.cpu_ms() for process in system.processes)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 from graph.state.row import NO_QUOTA, Kept, Quota, RunRow
 from graph.storage.fleet import Posts
@@ -81,6 +81,8 @@ class PostRate:
     ) -> None:
         self._limit = limit
         self._shared = shared
+        #: As which `Quota` has them: where they are counted with what is stored, else 0.
+        self.counted_with_run = limit if shared else 0
         self._clock = clock
         #: Of each owner: how many were posted that have not come back, and when that was so.
         self._posted: dict[str, tuple[float, float]] = {}
@@ -94,10 +96,23 @@ class PostRate:
         if granted and self._shared is not None:  # others can only have posted more
             taken = await self._shared.take(owner, self._limit)
             granted, posted = taken.granted, taken.posted - taken.granted
-        self._posted[owner] = posted + granted, self._clock()
         if not granted:
-            seconds = (posted + 1 - self._limit) * MINUTE / self._limit
-            raise TooManyPosts(self._limit, seconds)
+            self.refuse(owner, posted)
+        self._posted[owner] = posted + 1, self._clock()
+
+    def expect(self, owner: str) -> None:
+        """Before a post is counted elsewhere. Raises `TooManyPosts` where that is in vain."""
+        if self._limit and self._now(owner) + 1 > self._limit:  # others can only have posted more
+            self.refuse(owner, self._now(owner))
+
+    def note(self, owner: str) -> None:
+        """A post was counted elsewhere."""
+        self._posted[owner] = self._now(owner) + 1, self._clock()
+
+    def refuse(self, owner: str, posted: float) -> NoReturn:
+        """Raise `TooManyPosts`, where so many have not come back."""
+        self._posted[owner] = posted, self._clock()
+        raise TooManyPosts(self._limit, (posted + 1 - self._limit) * MINUTE / self._limit)
 
     async def posted(self, owner: str) -> int:
         """How many of the minute's posts are taken. Raises the storage's errors."""

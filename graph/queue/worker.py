@@ -24,11 +24,18 @@ BEAT, LEASE = 1.0, 5.0
 #: have no job, in seconds.
 LOOK, AUDIT = 1.0, 30.0
 
+#: After so many seconds without room others are told of the jobs that this worker was told of.
+PASSED_ON = 0.02
+
 #: The wait before the database is asked again that did not answer, in seconds.
 AGAIN = 0.5
 
 #: After so many seconds in which the event loop does not come round no more sign of life is given.
 LOOP_SILENCE = 60.0
+
+#: How long a sign of life may take, in seconds: of the addresses of a database that fails over the
+#: first ones may lead nowhere.
+REACHED = 3 * LEASE
 
 #: What a process ends with that was taken for dead.
 TAKEN_FOR_DEAD = 75
@@ -38,8 +45,9 @@ TAKEN_FOR_DEAD = 75
 class Carried:
     """What became of a job: done, not done, or somebody else has it; the run's thread.
 
-    One that is not done is resumed after a `pause`, in seconds; it may have `failed`, or waits for
-    an attempt that is `due` then, epoch seconds.
+    One that is done only if its run has ended is as `otherwise` says if not. One that is not done
+    is resumed after a `pause`, in seconds; it may have `failed`, or waits for an attempt that is
+    `due` then, epoch seconds.
     """
 
     outcome: Literal["done", "again", "lost"]
@@ -47,6 +55,7 @@ class Carried:
     pause: float = 0.0
     due: float | None = None
     failed: bool = False
+    otherwise: "Carried | None" = None
 
 
 def end_process() -> None:
@@ -93,7 +102,7 @@ class Heart:
             while not self._stopped.is_set():
                 if time.monotonic() - self.loop_seen < LOOP_SILENCE:
                     with suppress(Exception):  # it is tried again
-                        async with asyncio.timeout(LEASE):
+                        async with asyncio.timeout(REACHED):
                             alive = await jobs.heartbeat(self._worker)
                         self._note()
                         if not alive:
@@ -114,7 +123,8 @@ class JobWorker:
     """Takes jobs as long as there is `room`, and orders always; `carry` does one.
 
     `ordered` is shown what was ordered of a run that is held, `lose` is told of one that another
-    process has by now, `bury` that other workers were found dead. `errors` are the storage's.
+    process has by now, `bury` that other workers were found dead, and `pass_on` that there is no
+    room for a job of which only this one was told. `errors` are the storage's.
     """
 
     def __init__(
@@ -128,6 +138,7 @@ class JobWorker:
         ordered: Callable[[QueuedRun, HeldRun], None],
         lose: Callable[[QueuedRun], None],
         bury: Callable[[], None],
+        pass_on: Callable[[], None],
     ) -> None:
         self._jobs = jobs
         self._make_heart = heart
@@ -137,6 +148,8 @@ class JobWorker:
         self._ordered = ordered
         self._lose = lose
         self._bury = bury
+        self._pass_on = pass_on
+        self._passing: asyncio.TimerHandle | None = None
         self._held: dict[QueuedRun, asyncio.Task[None]] = {}
         self._queued, self._look = asyncio.Event(), asyncio.Event()
         #: Jobs that were told of and not looked for, and whether others may wait of which no news
@@ -148,11 +161,12 @@ class JobWorker:
         self._ghosts: set[int] = set()
         self._audited = 0.0
 
-    async def open(self) -> None:
-        """Begin to take jobs. Raises what the storage raises."""
+    async def open(self) -> int:
+        """Begin to take jobs; under which number. Raises what the storage raises."""
         self._worker = await self._jobs.join()
         self._heart = self._make_heart(self._worker)
         self._tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._watch())]
+        return self._worker
 
     def hear(self, news: News, run_id: str) -> None:
         """Something was told; of jobs that were given back together no run is named."""
@@ -160,11 +174,19 @@ class JobWorker:
             return
         if news == "queued" and run_id:
             self._told += 1
+            if self._passing is None and not self._room():
+                loop = asyncio.get_running_loop()
+                self._passing = loop.call_later(PASSED_ON, self._pass_on_late)
         else:
             self._may_be_more = True
         if news != "queued":
             self._look.set()
         self._queued.set()
+
+    def _pass_on_late(self) -> None:
+        self._passing = None
+        if not self._room():
+            self._pass_on()
 
     def look_for_room(self) -> None:
         """There may be room for another run."""
@@ -172,7 +194,8 @@ class JobWorker:
             self._queued.set()
 
     async def stop_taking(self) -> None:
-        """Take no more jobs, but keep those that are held."""
+        """Take no more jobs, but keep those that are held, and pass on what it is told of."""
+        self._room = lambda: False
         for task in self._tasks[:1]:
             task.cancel()
             await asyncio.wait([task])
@@ -184,6 +207,8 @@ class JobWorker:
         for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
+        if self._passing:
+            self._passing.cancel()
         if self._heart:  # first, or who has left would find itself taken for dead
             await self._heart.stop()
         with suppress(*self._errors):
@@ -216,6 +241,7 @@ class JobWorker:
                 self._may_be_more = True
 
     async def _hold(self, taken: QueuedRun) -> None:
+        more = True
         try:
             try:
                 carried = await self._carry(taken)
@@ -226,22 +252,27 @@ class JobWorker:
                 carried = Carried("again", pause=LEASE, failed=True)
             while carried.outcome != "lost":
                 try:
-                    await self._end_job(taken.lease, carried)
+                    more = await self._end_job(taken.lease, carried)
                     break
                 except self._errors:
                     await asyncio.sleep(AGAIN)
         finally:
             del self._held[taken]
-            self._may_be_more = True  # of the run, or the next one of its thread
-            self._queued.set()
+            self._may_be_more |= more
+            if self._may_be_more:
+                self._queued.set()
 
-    async def _end_job(self, lease: Lease, carried: Carried) -> None:
+    async def _end_job(self, lease: Lease, carried: Carried) -> bool:
+        """Whether there may be another one of which no news comes."""
         if carried.outcome == "done":
-            await self._jobs.finish(lease, carried.thread_id)
-        else:
-            await self._jobs.give_back(
-                lease, pause=carried.pause, due=carried.due, failed=carried.failed
-            )
+            only = carried.otherwise is not None
+            finished = await self._jobs.finish(lease, carried.thread_id, only_if_ended=only)
+            if finished.gone or carried.otherwise is None:
+                return finished.more
+            carried = carried.otherwise
+        pause, due, failed = carried.pause, carried.due, carried.failed
+        await self._jobs.give_back(lease, pause=pause, due=due, failed=failed)
+        return True
 
     async def _watch(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from graph.queue.executor import QueueFull
 from graph.queue.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.record.generations import checked_traceparent, trace_id_of
 from graph.record.record import Record, record_of
@@ -17,7 +18,8 @@ from graph.runs.context import RunContext
 from graph.runs.threads import ThreadBusy, ThreadNotFound, normal_name
 from graph.settings.configured import is_address, origin_of
 from graph.state import Choice, Limits, RunState
-from graph.state.row import IdempotencyKey, KeyedRun, Quota, RunRow, state_of
+from graph.state.row import Accepted, IdempotencyKey, KeyedRun, Quota, RunRow, state_of
+from graph.storage.fleet import PostRefused
 from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
 from nodes.answers.structured import schema_fault
 from nodes.contract.json_data import UNSTORABLE
@@ -285,20 +287,25 @@ class Acceptance:
             row = replace(row, traceparent=traceparent, seed=seed)
         with context.storage.available():
             await self._check_thread(row)
-        await self.count_post(row.owner)
-        with context.executor.place():
-            with context.storage.available():
-                await self._store(row, key)
-            if row.thread_name is not None:
-                row = replace(
-                    row, thread_id=await context.thread_queues.joined(row), thread_name=None
-                )
+        if not self._rate.counted_with_run:
+            await self.count_post(row.owner)
+        try:
+            with context.executor.place():
+                with context.storage.available():
+                    position = await self._store(row, key)
+                if row.thread_name is not None:
+                    thread_id = await context.thread_queues.joined(row)
+                    row = replace(row, thread_id=thread_id, thread_name=None)
+        except QueueFull:
+            if self._rate.counted_with_run:
+                await self.count_post(row.owner)
+            raise
         state = state_of(row)
         about = {"run_id": row.run_id, "trace_id": trace_id_of(state)}
         logger.info("run accepted", extra=about)
         logger.debug("run prompt", extra={**about, "prompt": row.prompt})
         if context.storage.fleet is not None:
-            return await self._accepted_for_all(state)
+            return await self._accepted_for_all(state, position)
         waits_for_run = None
         live = context.live.of(row.run_id)
         live.reason = "new"
@@ -314,21 +321,32 @@ class Acceptance:
         position = context.executor.position(live)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
 
-    async def _accepted_for_all(self, state: RunState) -> Record:
+    async def _accepted_for_all(self, state: RunState, position: int | None) -> Record:
         """The record of a run that whichever process has room executes: its job was stored too."""
         reader, run_id = self._context.reader, state["run_id"]
         self._context.broadcaster.publish(state)
-        position = waits_for_run = None
+        waits_for_run = None
         with suppress(*self._context.storage.errors):  # it is accepted all the same
-            position = await reader.position(run_id)
             if state.get("thread_id", run_id) != run_id:
                 waits_for_run = await reader.waits_for_run(state)
         return record_of(state, queue_position=position, waits_for_run=waits_for_run)
 
-    async def _store(self, row: RunRow, key: IdempotencyKey | None) -> None:
-        """Store a run, durably, or raise why it is not; the storage's own errors among these."""
-        quota = self.quotas.stored
-        while not await self._stored(row, key, quota):
+    async def _store(self, row: RunRow, key: IdempotencyKey | None) -> int | None:
+        """Store a run, durably, or raise why it is not; the storage's own errors among these.
+
+        Its place in the queue, where the storage has it.
+        """
+        quota, rate = self.quotas.stored, self._rate
+        counting = replace(quota, posts=rate.counted_with_run)
+        if counting.posts:
+            rate.expect(row.owner)
+        try:
+            accepted = await self._stored(row, key, counting)
+        except PostRefused as refused:
+            rate.refuse(row.owner, refused.posted)
+        if counting.posts:
+            rate.note(row.owner)
+        while accepted is None:
             await self._check_thread(row)
             kept = await self._context.storage.index.kept(row.owner)
             head = await self._context.storage.threads.head(row.thread) if row.alone else None
@@ -337,15 +355,19 @@ class Acceptance:
             if not row.alone or row.forked_from is not None or quota.is_reached(kept):
                 raise refusal(row, kept, quota)
             # What the thread was at has ended just now.
+            accepted = await self._stored(row, key, quota)
+        return accepted.position
 
-    async def _stored(self, row: RunRow, key: IdempotencyKey | None, quota: Quota) -> bool:
+    async def _stored(
+        self, row: RunRow, key: IdempotencyKey | None, quota: Quota
+    ) -> Accepted | KeyedRun | None:
         index = self._context.storage.index
         if key is None:
             return await index.accept(row, quota)
         first = await index.accept_once(row, key, quota)
         if first and first.run_id != row.run_id:  # another request with the key came between
             refuse_second(first, key)
-        return first is not None
+        return first
 
     async def _check_thread(self, row: RunRow) -> None:
         """Raises `ThreadNotFound` where a run is to go on with a thread that is not its owner's."""

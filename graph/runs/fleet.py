@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from graph.queue.executor import Job
-from graph.queue.worker import LOOK, Carried, Heart, JobWorker
+from graph.queue.worker import LEASE, LOOK, Carried, Heart, JobWorker
 from graph.runs.context import RunContext, RunNotFound, next_attempt
 from graph.runs.live import LiveRun, Speech
 from graph.runs.runner import CANCEL_WAIT, Runner
@@ -90,7 +90,7 @@ class FleetRuns:
         self._executor, self._runs = context.executor, context.live
         self._jobs, self._notices, self._deaths = fleet.jobs, fleet.notices, fleet.deaths
         self._executions: dict[str, _Execution] = {}
-        self._work, self._stopping = work, False
+        self._work, self._stopping, self._alone = work, False, False
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._orders: set[asyncio.Task[object]] = set()
@@ -113,15 +113,14 @@ class FleetRuns:
                 ordered=self._ordered,
                 lose=self._lose,
                 bury=self._deaths.set,
+                pass_on=self._pass_on,
             )
             await self._jobs.audit()
-            await self._worker.open()
+            self._notices.work_as(await self._worker.open())
             self._runs.overhears = self._speech.hear
             self._tasks.append(asyncio.create_task(self._speech.store()))
-        self._tasks += [
-            asyncio.create_task(self._watching.read()),
-            asyncio.create_task(self._look()),
-        ]
+        for watching in (self._watching.read(), self._look()):
+            self._tasks.append(asyncio.create_task(watching))
         await self._stack.enter_async_context(self._notices.hearing(self._hear))
 
     async def stop_taking(self) -> None:
@@ -188,8 +187,11 @@ class FleetRuns:
             for execution in self._executions.values():
                 self._park(execution)
             with suppress(*self._storage.errors):
-                self._executor.elsewhere = await self._jobs.waiting()
-                self._executor.throughput.fleet_rate = await self._jobs.ended(RATE) / RATE
+                load = await self._jobs.load(RATE, LEASE)
+                self._executor.elsewhere = load.waiting
+                self._executor.throughput.fleet_rate = load.ended / RATE
+                self._notices.followed = load.followed
+                self._alone = load.workers < 2
                 await self._watching.catch_up(self._executions)
             self._watching.look.clear()
             with suppress(TimeoutError):
@@ -208,14 +210,17 @@ class FleetRuns:
         taken = load["in_flight"] + load["queued"] < load["max_in_flight"]
         return taken and waiting < max(1, load["max_executing"] // 4)
 
+    def _pass_on(self) -> None:
+        if not self._alone:
+            self._notices.tell("", "queued")
+
     def _not_begun(self, run_id: str) -> bool:
         live = self._runs.get(run_id)
         return live is None or (live.task is None and not live.queued)
 
     async def _carry(self, taken: QueuedRun) -> Carried:
-        run_id, index = taken.run_id, self._storage.index
-        row = await index.find(run_id)
-        if row is None or not await self._is_due(row, taken):
+        run_id, row = taken.run_id, taken.row
+        if row is None or not _is_due(row, taken):
             return Carried("done", row.thread if row else "")
         if taken.left:
             await self._storage.spending.count_left(run_id)
@@ -227,20 +232,7 @@ class FleetRuns:
             del self._executions[run_id]
         if execution.lost:
             return Carried("lost")
-        row = await index.find(run_id)
-        if row is None or row.status in SETTLED or row.status == "waiting":
-            return Carried("done", row.thread if row else "")
-        return self._give_back(execution)
-
-    async def _is_due(self, row: RunRow, taken: QueuedRun) -> bool:
-        """Whether there is something to be done about a run now."""
-        if row.status in SETTLED:
-            return False
-        if row.cancel_at is not None:
-            return True
-        if row.status == "waiting":
-            return row.approval_answer is not None
-        return await self._jobs.begin(taken.lease, row.thread)
+        return Carried("done", row.thread, otherwise=self._give_back(execution))
 
     def _begin(self, live: LiveRun, row: RunRow, taken: QueuedRun) -> None:
         if row.cancel_at is not None or row.status == "waiting":
@@ -255,7 +247,7 @@ class FleetRuns:
             self._context.thread_queues.enqueue_head(live, row)
 
     def _give_back(self, execution: _Execution) -> Carried:
-        """Let another go on with a run that was left in order, as at the end of this process."""
+        """How another goes on with a run that was left in order, as when this process ends."""
         live = self._runs.of(execution.taken.run_id)
         live.unsettled = False
         self._runs.release(live)
@@ -319,6 +311,13 @@ class FleetRuns:
         task = asyncio.create_task(command)
         self._orders.add(task)
         task.add_done_callback(self._orders.discard)
+
+
+def _is_due(row: RunRow, taken: QueuedRun) -> bool:
+    """Whether there is something to be done about a run now."""
+    if row.cancel_at is None and row.status == "waiting":
+        return row.approval_answer is not None
+    return row.status not in SETTLED and (row.cancel_at is not None or taken.begins)
 
 
 class _Watching:

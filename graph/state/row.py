@@ -4,7 +4,7 @@ Beside it lie the orders about a run that are stored before they are carried out
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -203,10 +203,18 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedRun:
-    """The run that the first request with a key has made."""
+    """The run that the first request with a key has made; its place in the queue, if just now."""
 
     run_id: str
     fingerprint: str
+    position: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """That a run was stored; its place in the queue, counted from 1, where that is known by it."""
+
+    position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -222,11 +230,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class Quota:
-    """The most that may be kept of one owner, and of forks of one run; 0 is no limit."""
+    """The most that may be kept of one owner, and of forks of one run; 0 is no limit.
+
+    `posts` are those of an owner in a minute, which are counted where the run is stored, unless 0.
+    """
 
     runs: int = 0
     bytes: int = 0
     forks: int = 0
+    posts: int = 0
 
     def is_reached(self, kept: Kept) -> bool:
         """Whether no further run of the owner may be kept."""

@@ -13,13 +13,20 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import uuid4
 
+from graph.state.row import RunRow
+
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to execute a run, for as long as its job is being done at this attempt."""
+    """The right to execute a run, for as long as its job is being done at this attempt.
+
+    `mark` is of the time since the database last lost what it had acknowledged without waiting for
+    its disk, by a crash: with that the right ends, since what was executed may not be stored.
+    """
 
     job: int
     attempts: int
+    mark: str = ""
 
 
 #: No job has it, so that nothing is written by who executes without one.
@@ -27,7 +34,7 @@ NO_LEASE = Lease(0, -1)
 
 
 class LeaseLost(Exception):
-    """Another process executes the run by now; nothing was written."""
+    """Another process executes the run by now, or may; nothing was written."""
 
     def __init__(self) -> None:
         super().__init__("the run was taken over by another process")
@@ -53,18 +60,29 @@ class QueuedRun:
     """A job that was taken; `new` says that nobody has begun the run.
 
     `waited` says that its run was left in order while it waited for its next attempt, and that
-    nobody has begun with it since.
+    nobody has begun with it since. `row` is that of the run, None where it is gone, and `begins`
+    says that no other run of its thread begins before this one has ended.
     """
 
     run_id: str
     lease: Lease
     new: bool
     waited: bool
+    begins: bool = field(default=False, compare=False)
+    row: RunRow | None = field(default=None, compare=False)
 
     @property
     def left(self) -> bool:
         """Whether another process has had it, which may have died of it."""
         return self.lease.attempts > 0 and not self.waited
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Whether a job is gone, and whether there is one of its run or thread that nobody tells of."""
+
+    gone: bool
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,19 @@ class StoredRun:
 
     checkpoint_id: str | None
     generation: int
+
+
+@dataclass(frozen=True)
+class FleetLoad:
+    """How many jobs wait, how many runs have ended of late, and how many workers there are.
+
+    `followed` says whether some process hears what has changed.
+    """
+
+    waiting: int
+    ended: int
+    workers: int
+    followed: bool
 
 
 @dataclass(frozen=True)
@@ -120,13 +151,18 @@ class RunJobs(Protocol):
         """Say that this one lives; whether the others did not take it for dead meanwhile."""
 
     async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
-        """Take the job that is next, or None; with `orders_only` none of a run that may wait."""
+        """Take the job that is next, or None; with `orders_only` none of a run that may wait.
 
-    async def finish(self, lease: Lease, thread_id: str) -> None:
-        """A job is done; the run of the thread that is next gets one, if it had to wait."""
+        Where the thread is at another run it does not begin, and its job is to be finished.
+        """
 
-    async def begin(self, lease: Lease, thread_id: str) -> bool:
-        """Let no other run of the thread begin; False where the thread is at another one."""
+    async def finish(
+        self, lease: Lease, thread_id: str, *, only_if_ended: bool = False
+    ) -> Finished:
+        """A job is done; the run of the thread that is next gets one, if it had to wait.
+
+        With `only_if_ended` it is done where its run has ended, or waits for a person.
+        """
 
     async def give_back(
         self, lease: Lease, *, pause: float = 0.0, due: float | None = None, failed: bool = False
@@ -170,8 +206,8 @@ class RunJobs(Protocol):
     async def waiting(self, *, due: bool = False) -> int:
         """How many jobs wait; with `due` without those of runs that wait for a later attempt."""
 
-    async def ended(self, seconds: float) -> int:
-        """How many runs have come to their end in the last so many seconds."""
+    async def load(self, seconds: float, silent: float) -> FleetLoad:
+        """What all have to do; runs that ended in the last so many seconds, and as `workers`."""
 
     async def changed(self, seconds: float) -> Mapping[str, StoredRun]:
         """How far all runs are that have not ended, or have in the last so many seconds."""
@@ -192,16 +228,22 @@ class RunJobs(Protocol):
 class Notices(Protocol):
     """News, told to all processes soon; one that is lost is made up for by a look each second.
 
-    What has changed is heard by who `follow`s it: a process in which nobody watches runs has
-    nothing to do with it. `deaf` says that none arrive just now, as far as is known by what this
-    process has told.
+    What has changed is heard by who `follow`s it, and told while it is `followed` by others, or
+    here: where nobody watches runs it is nothing to anybody. That there is a job is told to one
+    worker, which passes it on where it has no room: to all, as a job of no run. `deaf` says that
+    none arrive just now, as far as is known by what this process has told.
     """
+
+    followed: bool
 
     @property
     def deaf(self) -> bool: ...
 
     def tell(self, run_id: str, news: News = "changed") -> None:
-        """Tell it to all, this process too."""
+        """Tell it to those whom it concerns, this process too."""
+
+    def work_as(self, worker: int) -> None:
+        """Hear of the jobs that this worker is told of, from now on."""
 
     def follow(self) -> None:
         """Hear what has changed, too, from now on."""
@@ -261,6 +303,14 @@ class Taken:
 
     granted: bool
     posted: float
+
+
+class PostRefused(Exception):
+    """As many posts of the owner are counted as are allowed: so many that have not come back."""
+
+    def __init__(self, posted: float) -> None:
+        super().__init__(f"{posted:g} posts have not come back")
+        self.posted = posted
 
 
 class Posts(Protocol):

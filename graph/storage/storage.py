@@ -20,6 +20,7 @@ from graph.state import Learned, RunState, Status
 from graph.state.row import (
     NO_FACTS,
     NO_QUOTA,
+    Accepted,
     ApprovalAnswer,
     DoubtAnswer,
     Facts,
@@ -119,11 +120,12 @@ class Unsettled:
 class RunIndex(Protocol):
     """What a backend keeps of runs beside their checkpoints."""
 
-    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
+    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> Accepted | None:
         """Store an accepted request; it survives power loss when this returns.
 
-        Whether it was stored: nothing is where its owner keeps as much as `quota` allows, or where
-        it is to be alone in its thread and is not.
+        None where nothing was stored: where its owner keeps as much as `quota` allows, or where it
+        is to be alone in its thread and is not. Raises `PostRefused` where `quota` counts posts and
+        has had enough, and then counts none; what is refused otherwise is counted.
         """
 
     async def accept_once(

@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
@@ -31,6 +31,10 @@ CONNECT_TIMEOUT = 5
 #: three times as many: without that a cut cable would be noticed after hours.
 KEEPALIVE = 5
 
+#: After so many seconds without an answer a connection is given up though its other end is there: a
+#: database that stands still, or an address that has come to lead to another one.
+ANSWER = 15.0
+
 #: Most connections that read runs, and how long one of them is waited for, in seconds.
 READERS, READER_WAIT = 6, 5.0
 
@@ -42,16 +46,41 @@ class TooManyReaders(psycopg.OperationalError):
         super().__init__(f"no connection was free for {READER_WAIT:g} s")
 
 
+class NoAnswer(psycopg.OperationalError):
+    """The database has not answered; whether it has done what was asked is not known."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the database has not answered for {seconds:g} s")
+
+
+T = TypeVar("T")
+
+
+async def answered(asked: Awaitable[T], seconds: float = ANSWER) -> T:
+    """What the database answers. Raises `NoAnswer`: by then it was told to stop, if it heard."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await asked
+    except TimeoutError:
+        raise NoAnswer(seconds) from None
+
+
 #: What each transaction begins with.
 _IN_SCHEMA = f"SET LOCAL search_path TO {SCHEMA}"
 
 
+def beginning(*also: str) -> str:
+    """The same with what else is to be done first, each of which is an expression.
+
+    A function of ours has its schema before its name, since names are looked up before.
+    """
+    first = f"set_config('search_path', '{SCHEMA}', true)"
+    return f"SELECT {', '.join((first, *also))}"
+
+
 def _within(seconds: float) -> str:
     """The same for one that may take so long."""
-    return (
-        f"SELECT set_config('search_path', '{SCHEMA}', true),"
-        f" set_config('statement_timeout', '{seconds * 1000:.0f}', true)"
-    )
+    return beginning(f"set_config('statement_timeout', '{seconds * 1000:.0f}', true)")
 
 
 def connecting(url: str) -> Connect:
@@ -72,11 +101,14 @@ def connecting(url: str) -> Connect:
     return partial(_connect, parameters)
 
 
+_READ_COMMITTED = b"SET default_transaction_isolation TO 'read committed'"
+
+
 async def _connect(parameters: dict[str, Any]) -> Connection:
     connection = await AsyncConnection.connect(**parameters, autocommit=True)
     connection.prepare_threshold = None
     try:
-        await connection.execute(b"SET default_transaction_isolation TO 'read committed'")
+        await answered(connection.execute(_READ_COMMITTED))
     except BaseException:  # also where who asked for it has gone
         await connection.close()
         raise
@@ -84,25 +116,24 @@ async def _connect(parameters: dict[str, Any]) -> Connection:
 
 
 async def execute(
-    connection: Connection, sql: str, values: Iterable[Any] = (), *, beginning: str = _IN_SCHEMA
+    connection: Connection, sql: str, values: Iterable[Any] = (), *, first: str = _IN_SCHEMA
 ) -> Any:
     """The cursor after these statements, which are one transaction."""
     cursor = AsyncClientCursor(connection)
-    await cursor.execute(f"{beginning};{translated(sql)}".encode(), [*values])
+    await cursor.execute(f"{first};{translated(sql)}".encode(), [*values])
     cursor.nextset()
     return cursor
 
 
 async def execute_all(connection: Connection, statements: Iterable[Statement]) -> Any:
-    """The cursor at the first of these statements, which are one transaction.
+    """The cursor at the first of these statements, which are one transaction: its `beginning`.
 
     Each is read by itself, as it was before: together they are hardly ever twice the same, and to
     read a long text takes longer than all else that is done with it here.
     """
     cursor = AsyncClientCursor(connection)
     bound = [cursor.mogrify(translated(sql), [*values]) for sql, values in statements]
-    await cursor.execute(";".join([_IN_SCHEMA, *bound]).encode())
-    cursor.nextset()
+    await cursor.execute(";".join(bound).encode())
     return cursor
 
 
@@ -120,14 +151,22 @@ def translated(sql: str) -> str:
 class PostgresReader:
     """Reads on up to so many connections, which are made where they are needed.
 
-    What is read may take `timeout` seconds, where there is one. A connection that was cut is
-    noticed where it is used, and what was to be read is read on another one.
+    The database gives up what takes `timeout` seconds, where there is one, and this process what
+    has not come after `answer` seconds. A connection that was cut is
+    noticed where it is used, and what was to be read is read on another one; where one does not
+    answer, none of the others is used any more.
     """
 
     def __init__(
-        self, connect: Connect, most: int = READERS, *, timeout: float | None = None
+        self,
+        connect: Connect,
+        most: int = READERS,
+        *,
+        timeout: float | None = None,
+        answer: float = ANSWER,
     ) -> None:
         self._connect = connect
+        self._answer = answer
         self._beginning = _IN_SCHEMA if timeout is None else _within(timeout)
         self._places = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
@@ -156,6 +195,9 @@ class PostgresReader:
             connection = self._idle.pop()
             try:
                 return await self._read_on(connection, sql, values)
+            except NoAnswer:
+                await self.aclose()
+                raise
             except psycopg.OperationalError:
                 if not connection.broken:
                     raise
@@ -165,7 +207,8 @@ class PostgresReader:
         self, connection: Connection, sql: str, values: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         try:
-            cursor = await execute(connection, sql, values, beginning=self._beginning)
+            asked = execute(connection, sql, values, first=self._beginning)
+            cursor = await answered(asked, self._answer)
             return list(await cursor.fetchall())
         finally:
             if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:

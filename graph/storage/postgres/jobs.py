@@ -11,21 +11,26 @@ from typing import Any
 
 from graph.state.row import RunRow
 from graph.state.status import SETTLED, UNSETTLED
-from graph.storage.fleet import AnswerPart, HeldRun, Lease, QueuedRun, StoredRun
+from graph.storage.fleet import (
+    AnswerPart,
+    Finished,
+    FleetLoad,
+    HeldRun,
+    Lease,
+    QueuedRun,
+    StoredRun,
+)
 from graph.storage.postgres.connection import PostgresReader
-from graph.storage.postgres.ownership import APPLICATION
+from graph.storage.postgres.leases import COLUMNS, LEASE_LOST, ORDERS, RUNS
+from graph.storage.postgres.ownership import APPLICATION, FOLLOWERS
+from graph.storage.sql.index import COLUMNS as ROW
+from graph.storage.sql.index import row_of
 from graph.storage.sql.statements import Statement, listed
-
-#: The queues: runs in the order of acceptance, and orders, which are carried out before.
-RUNS, ORDERS = "runs", "orders"
 
 #: On which channel it is told that there is a job.
 QUEUED = "runwright_queued"
 
-#: How Postgres names what `check_lease` raises: of a class that is none of its own.
-LEASE_LOST = "RUNLL"
-
-#: And what `note_written` raises.
+#: How Postgres names what `note_written` raises: of a class that is none of its own.
 OUTDATED = "RUNOD"
 
 #: The advisory lock of who looks for jobs that nobody does.
@@ -86,13 +91,8 @@ def job_tables() -> str:
     return files("procrastinate").joinpath("sql", "schema.sql").read_text()
 
 
-def check(lease: Lease) -> Statement:
-    """What fails in a transaction of who has not the lease any more."""
-    return "SELECT check_lease(?, ?)", (lease.job, lease.attempts)
-
-
 def queueing(row: RunRow) -> Statement:
-    """What gives a run that was written just before its first job."""
+    """What gives a run that was written just before its first job, and returns its place."""
     return _QUEUE, (row.run_id,)
 
 
@@ -101,39 +101,31 @@ def ordering(run_id: str) -> Statement:
     return _ORDER, (run_id,)
 
 
-_COLUMNS = "procrastinate_jobs (queue_name, priority, task_name, lock, queueing_lock, args)"
+_MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
 
 #: Of two jobs of one run only one is done at a time (`lock`) and one waits (`queueing_lock`).
 _QUEUE = f"""
-    INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{"new": true}}' FROM runs
-    WHERE run_id = ? ON CONFLICT DO NOTHING
+    INSERT INTO {COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{"new": true}}' FROM runs
+    WHERE run_id = ? ON CONFLICT DO NOTHING RETURNING 1 + (
+        SELECT count(*) FROM procrastinate_jobs AS other
+        WHERE other.id < procrastinate_jobs.id AND {_MAY_BE_TAKEN}
+    )
 """  # noqa: S608 - constants only
 
 _ORDER = f"""
-    INSERT INTO {_COLUMNS} SELECT '{ORDERS}', 1, 'run', run_id, run_id, '{{}}' FROM runs
+    INSERT INTO {COLUMNS} SELECT '{ORDERS}', 1, 'run', run_id, run_id, '{{}}' FROM runs
     WHERE run_id = ?
     ON CONFLICT (queueing_lock) WHERE status = 'todo'
     DO UPDATE SET queue_name = '{ORDERS}', priority = 1, scheduled_at = NULL
 """  # noqa: S608 - constants only
 
-_TAKE = """
-    SELECT id, attempts, queueing_lock, attempts = 0 AND args->'new' IS NOT NULL,
-        args->'waits' IS NOT NULL AND args->'begun' IS NULL
-    FROM procrastinate_fetch_job_v2(?::varchar[], ?) WHERE id IS NOT NULL
-"""
-
-#: The run that the thread is at has no job where it found another one before it. Of two that end
-#: jobs of a thread the second sees what the first has left.
-_FINISH = f"""
-    SELECT pg_advisory_xact_lock(hashtextextended(?, 0));
-    DELETE FROM procrastinate_jobs WHERE id = ? AND attempts = ? AND status = 'doing' RETURNING id;
-    INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM (
-        SELECT run_id, status FROM runs WHERE thread_id = ? AND status IN ({listed(UNSETTLED)})
-        ORDER BY status = 'pending', number LIMIT 1
-    ) AS head WHERE status = 'pending' AND NOT EXISTS (
-        SELECT 1 FROM procrastinate_jobs WHERE lock = run_id AND status = 'doing'
-    ) ON CONFLICT DO NOTHING
+_TAKE = f"""
+    SELECT job, attempt, since, run, fresh, waited, coalesce(begins, FALSE),
+        {", ".join(f"(stored).{name}" for name in ROW.split(", "))}
+    FROM take_run(?::varchar[], ?) WHERE job IS NOT NULL
 """  # noqa: S608 - constants only
+
+_FINISH = "SELECT gone, more FROM finish_run(?, ?, ?, ?)"
 
 #: Where another job of the run waits, that one stays instead, and knows of the attempts.
 _GIVE_BACK = """
@@ -178,8 +170,6 @@ _GIVE_BACK_GHOSTS = _GIVE_BACK.format(which="one.worker_id = ? AND one.id = ANY(
 #: A worker that has left in order or was forgotten has no number in its jobs any more.
 _GIVE_BACK_STALLED = _GIVE_BACK.format(which="one.worker_id IS NULL", **_LEFT)
 
-_BEGIN = "SELECT begin_run(?, ?, ?)"
-
 _FORGET = """
     DELETE FROM procrastinate_workers WHERE id <> ?
     AND last_heartbeat < now() - make_interval(secs => ?)
@@ -189,9 +179,9 @@ _FORGET = """
 _DOING = "SELECT id FROM procrastinate_jobs WHERE worker_id = ? AND status = 'doing'"
 
 _HELD = """
-    SELECT job.id, job.attempts, coalesce(run.cancel_at IS NOT NULL, FALSE),
+    SELECT job.id, job.attempts, mark, coalesce(run.cancel_at IS NOT NULL, FALSE),
         (job.args->>'hurried')::float8
-    FROM procrastinate_jobs AS job LEFT JOIN runs AS run ON run.run_id = job.lock
+    FROM since_loss, procrastinate_jobs AS job LEFT JOIN runs AS run ON run.run_id = job.lock
     WHERE job.id = ANY(?) AND job.status = 'doing'
 """
 
@@ -203,7 +193,7 @@ _HURRY = """
 
 #: Runs that another program has written, or the mode of one process, have no jobs.
 _AUDIT = f"""
-    INSERT INTO {_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM runs
+    INSERT INTO {COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM runs
     WHERE (status IN ('pending', 'running')
         OR status = 'waiting' AND (decision IS NOT NULL OR cancel_at IS NOT NULL))
     AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS job
@@ -214,8 +204,6 @@ _AUDIT = f"""
         AND (other.status <> 'pending' OR other.number < runs.number)))
     ORDER BY rowid ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608 - constants only
-
-_MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())"
 
 _WORKERS = """
     SELECT count(*) FROM procrastinate_workers
@@ -242,7 +230,15 @@ _STORED = f"{_HOW_FAR} run_id = ANY(?)"
 
 _ENDED_OF_LATE = f"status IN ({listed(SETTLED)}) AND completed_at > extract(epoch FROM now()) - ?"
 
-_ENDED = f"SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}"  # noqa: S608 - constants only
+_LOAD = f"""
+    SELECT (SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'),
+        (SELECT count(*) FROM runs WHERE {_ENDED_OF_LATE}),
+        (SELECT count(*) FROM procrastinate_workers
+            WHERE last_heartbeat >= now() - make_interval(secs => ?)),
+        EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
+            AND classid = {APPLICATION} AND objid = {FOLLOWERS}
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""  # noqa: S608 - constants only
 
 _CHANGED = f"{_HOW_FAR} status IN ({listed(UNSETTLED)}) UNION ALL {_HOW_FAR} {_ENDED_OF_LATE}"
 
@@ -279,16 +275,19 @@ class PostgresJobs:
 
     async def take(self, worker: int, *, orders_only: bool) -> QueuedRun | None:
         queues = [ORDERS] if orders_only else [ORDERS, RUNS]
-        for job, attempts, run_id, *how in await self._rows(_TAKE, queues, worker):
-            return QueuedRun(run_id, Lease(job, attempts), *how)
+        for job, attempts, mark, run_id, new, waited, begins, *row in await self._rows(
+            _TAKE, queues, worker
+        ):
+            stored = None if row[0] is None else row_of(row)
+            return QueuedRun(run_id, Lease(job, attempts, mark), new, waited, begins, stored)
         return None
 
-    async def finish(self, lease: Lease, thread_id: str) -> None:
-        await self._rows(_FINISH, thread_id, lease.job, lease.attempts, thread_id)
-
-    async def begin(self, lease: Lease, thread_id: str) -> bool:
-        [(begins,)] = await self._rows(_BEGIN, lease.job, lease.attempts, thread_id)
-        return bool(begins)
+    async def finish(
+        self, lease: Lease, thread_id: str, *, only_if_ended: bool = False
+    ) -> Finished:
+        values = lease.job, lease.attempts, thread_id, only_if_ended
+        [(gone, more)] = await self._rows(_FINISH, *values)
+        return Finished(gone, bool(more))
 
     async def give_back(
         self, lease: Lease, *, pause: float = 0.0, due: float | None = None, failed: bool = False
@@ -298,7 +297,7 @@ class PostgresJobs:
 
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         rows = await self._rows(_HELD, [one.job for one in leases])
-        return [HeldRun(Lease(job, at), *ordered) for job, at, *ordered in rows]
+        return [HeldRun(Lease(*row[:3]), *row[3:]) for row in rows]
 
     async def doing(self, worker: int) -> Sequence[int]:
         return [job for (job,) in await self._rows(_DOING, worker)]
@@ -331,9 +330,9 @@ class PostgresJobs:
         [counts] = await self._rows(_WAITING)
         return int(counts[due])
 
-    async def ended(self, seconds: float) -> int:
-        [(count,)] = await self._rows(_ENDED, seconds)
-        return int(count)
+    async def load(self, seconds: float, silent: float) -> FleetLoad:
+        [counts] = await self._rows(_LOAD, seconds, silent)
+        return FleetLoad(*counts)
 
     async def changed(self, seconds: float) -> Mapping[str, StoredRun]:
         rows = await self._rows(_CHANGED, seconds)

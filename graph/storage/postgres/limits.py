@@ -117,6 +117,16 @@ _TAKE = f"""
 _POSTED = f"SELECT {_LEFT.format(at='{now}')} FROM posts AS one WHERE owner = ?"  # noqa: S608 - constants only
 
 
+#: In a transaction that counts one post: whether it was counted.
+GRANTED = " AND (SELECT granted FROM posts WHERE owner = ?) > 0"
+
+
+def counting(owner: str, limit: int, now: str = NOW) -> Statement:
+    """What counts one post, if there is room for it; it returns as `_TAKE` does."""
+    values = (owner, 1, limit, limit, 1, limit, limit, 1, limit, limit)
+    return _TAKE.format(now=now), values
+
+
 class PostgresPosts:
     """Of each owner's posts here those are counted together that came while others were.
 

@@ -14,9 +14,15 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import psycopg
 
 from graph.storage.fleet import Hear, News
-from graph.storage.postgres.connection import Connect, Connection, PostgresReader, execute
+from graph.storage.postgres.connection import (
+    Connect,
+    Connection,
+    PostgresReader,
+    answered,
+    execute,
+)
 from graph.storage.postgres.jobs import QUEUED
-from graph.storage.postgres.ownership import APPLICATION, BEAT, OWNER, end_process
+from graph.storage.postgres.ownership import APPLICATION, BEAT, FOLLOWERS, OWNER, end_process
 
 logger = logging.getLogger("runwright.storage")
 
@@ -29,14 +35,13 @@ AGAIN = 0.5
 #: After so many seconds what has not come back is lost.
 LATE = 1.0
 
-#: Most of what is told, six times for a run, and heard only where somebody watches.
+#: Who has given no sign of life for so many seconds is told of no job: it may be dead.
+SILENT = 2.5
+
+#: Most of what is told, six times for a run: told while somebody watches, and heard only there.
 CHANGED = "runwright_changed"
 
-_CHANNELS: Mapping[str, News] = {
-    CHANGED: "changed",
-    "runwright_ordered": "ordered",
-    QUEUED: "queued",
-}
+_CHANNELS: Mapping[str, News] = {"runwright_ordered": "ordered", QUEUED: "queued"}
 
 _TELL = """
     SELECT count(pg_notify('runwright_' || news, run_id)),
@@ -44,12 +49,29 @@ _TELL = """
     FROM unnest(?::text[], ?::text[]) AS told (news, run_id)
 """
 
+#: Of jobs each is told to one worker that lives, the one that does least before: all hear of those
+#: that nobody is told of.
+_TELL_OF_JOBS = f"""
+    SELECT count(pg_notify('{QUEUED}' || coalesce(
+            '_' || ids[1 + (place - 1) % cardinality(ids)], ''), run_id)),
+        set_config('synchronous_commit', 'off', true)
+    FROM unnest(?::text[]) WITH ORDINALITY AS told (run_id, place), (
+        SELECT array_agg(id ORDER BY (SELECT count(*) FROM procrastinate_jobs
+            WHERE worker_id = worker.id AND status = 'doing'), random())
+        FROM procrastinate_workers AS worker
+        WHERE last_heartbeat > now() - interval '{SILENT} s'
+    ) AS workers (ids)
+"""  # noqa: S608 - constants only
+
+#: What has changed is told for as long as a process has this lock.
+_FOLLOW = "SELECT pg_advisory_lock_shared(?, ?)"
+
 #: Of a process that has the database alone, others keep out, and it of theirs.
 _SHARE = "SELECT pg_try_advisory_lock_shared(?, ?)"
 
 
 async def _shares(connection: Connection) -> bool:
-    cursor = await execute(connection, _SHARE, (APPLICATION, OWNER))
+    cursor = await answered(execute(connection, _SHARE, (APPLICATION, OWNER)))
     [shares] = await cursor.fetchone()
     return bool(shares)
 
@@ -69,7 +91,10 @@ class PostgresNotices:
         self._news: dict[tuple[News, str], None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
-        self._follows = self._following = False  # wanted, and so on this connection
+        self.followed = False
+        #: What is to be heard on which channel, and on which this connection hears.
+        self._wanted = dict(_CHANNELS)
+        self._listening: set[str] = set()
         self._unheard: float | None = None  # since when something told has not come back, s
 
     @property
@@ -84,10 +109,8 @@ class PostgresNotices:
         connection = await self._connect()
         try:
             shares = await _shares(connection)
-            self._following = self._follows
-            for channel in _CHANNELS:
-                if channel != CHANGED or self._following:
-                    await _listen_to(connection, channel)
+            self._listening.clear()
+            await self._listen_to_all(connection)
         except BaseException:
             await connection.close()
             raise
@@ -102,13 +125,21 @@ class PostgresNotices:
             await self._connection.close()
 
     def tell(self, run_id: str, news: News = "changed") -> None:
+        if news == "changed" and not (self.followed or CHANGED in self._wanted):
+            return
         self._news[news, run_id] = None
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
 
     def follow(self) -> None:
-        if not self._follows:
-            self._follows = True
+        self._hear_on(CHANGED, "changed")
+
+    def work_as(self, worker: int) -> None:
+        self._hear_on(f"{QUEUED}_{worker}", "queued")
+
+    def _hear_on(self, channel: str, news: News) -> None:
+        if channel not in self._wanted:
+            self._wanted[channel] = news
             self.tell("", "ordered")  # the connection waits for news, and is free after some
 
     async def _tell(self) -> None:
@@ -117,11 +148,16 @@ class PostgresNotices:
                 urgent = any(news != "changed" for news, _ in self._news)
                 await asyncio.sleep(0 if urgent else GATHERED)
                 sent, self._news = [*self._news], {}
-                values = [news for news, _ in sent], [run_id for _, run_id in sent]
+                jobs = [run_id for news, run_id in sent if news == "queued" and run_id]
+                rest = [one for one in sent if one[0] != "queued" or not one[1]]
                 with suppress(psycopg.Error):  # all look every second
-                    if urgent or self._following:  # it may be heard at once
+                    if rest and (urgent or CHANGED in self._listening):  # it may be heard at once
                         self._unheard = self._unheard or time.monotonic()
-                    await self._connections.execute_fetchall(_TELL, values)
+                    if rest:
+                        values = [news for news, _ in rest], [run_id for _, run_id in rest]
+                        await self._connections.execute_fetchall(_TELL, values)
+                    if jobs:
+                        await self._connections.execute_fetchall(_TELL_OF_JOBS, (jobs,))
         finally:
             self._telling = None
 
@@ -150,11 +186,11 @@ class PostgresNotices:
                     hear("missed", "")
                 while True:
                     await self._hear_some(self._connection, hear)
-                    if self._follows == self._following:
-                        await execute(self._connection, "SELECT 1")
+                    if self._wanted.keys() == self._listening:
+                        await answered(execute(self._connection, "SELECT 1"))
                         continue
-                    await _listen_to(self._connection, CHANGED)
-                    self._following = True
+                    await self._listen_to_all(self._connection)
+                    self.tell("", "ordered")
                     hear("missed", "")  # what has changed before, and what came with the last news
             if self._connection:
                 await self._connection.close()
@@ -165,11 +201,16 @@ class PostgresNotices:
         async with aclosing(connection.notifies(timeout=BEAT)) as notices:
             async for notice in notices:
                 self._unheard = None
-                if news := _CHANNELS.get(notice.channel):
+                if news := self._wanted.get(notice.channel):
                     hear(news, notice.payload)
-                if self._follows != self._following:
+                if not notice.payload:  # maybe of one that has begun to follow
+                    self.followed = True
+                if self._wanted.keys() != self._listening:
                     return
 
-
-async def _listen_to(connection: Connection, channel: str) -> None:
-    await connection.execute(f'LISTEN "{channel}"'.encode())
+    async def _listen_to_all(self, connection: Connection) -> None:
+        for channel in [one for one in self._wanted if one not in self._listening]:
+            await answered(connection.execute(f'LISTEN "{channel}"'.encode()))
+            self._listening.add(channel)
+            if channel == CHANGED:
+                await answered(execute(connection, _FOLLOW, (APPLICATION, FOLLOWERS)))

@@ -152,19 +152,19 @@ async def _open_shared(
         notices,
         PostgresCircuits(connections),
         PostgresPosts(connections),
-        lambda: PostgresJobs(PostgresReader(connecting(url), 1, timeout=CONNECT_TIMEOUT)),
+        lambda: PostgresJobs(PostgresReader(connecting(url), 1, answer=CONNECT_TIMEOUT)),
     )
     return await _open(url, stack, writer, fleet)
 
 
-def _beginning_shared(durable: bool, several: bool) -> str:
+def _beginning_shared(durable: bool, several: bool) -> Sequence[str]:
     """What a transaction begins with, that waits for the disk or not, with `several` runs or not.
 
     Of two that change rows of the same owners in another order each would wait for the other; what
     arrives while one of them is waited for is written together then.
     """
-    first = "1" if durable else "set_config('synchronous_commit', 'off', true)"
-    return f"SELECT {first}" + f", pg_advisory_xact_lock({APPLICATION}, {SEVERAL})" * several
+    found = [] if durable else ["set_config('synchronous_commit', 'off', true)"]
+    return [*found, f"pg_advisory_xact_lock({APPLICATION}, {SEVERAL})"] if several else found
 
 
 def _not_refused(_: psycopg.Error) -> None:

@@ -9,20 +9,23 @@ more, takes it back if nobody has had it since, and ends if somebody has.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import time
 
 import psycopg
 
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
-from graph.storage.postgres.connection import Connect, Connection, execute
+from graph.storage.postgres.connection import SCHEMA, Connect, Connection, answered, execute
 
 logger = logging.getLogger("runwright.storage")
 
 #: The keys of the advisory locks ("RUNW"): who owns the database, who writes just now (shared, and
 #: held alone while the owner changes), and who changes the tables.
 APPLICATION, OWNER, WRITERS, TABLES = 0x52554E57, 1, 2, 3
+
+#: And the one that processes have together which hear what has changed.
+FOLLOWERS = 6
 
 #: How often the connection that has the lock is asked whether it is there, and how long that may
 #: take; how often it is tried to take the lock back. All in seconds.
@@ -84,14 +87,14 @@ class Ownership:
         self._held = True
         self.epoch = 0
 
-    def fence(self, durable: bool, _: bool) -> str:
-        """What a transaction begins with, that waits for the disk or does not.
+    def fence(self, durable: bool, _: bool) -> Sequence[str]:
+        """The expressions that a transaction begins with, that waits for the disk or does not.
 
         Raises `DatabaseLost` while nothing is to be written.
         """
         if not self._held:
             raise DatabaseLost
-        return f"SELECT fence({self.epoch}, {str(durable).lower()})"
+        return [f"{SCHEMA}.fence({self.epoch}, {str(durable).lower()})"]
 
     def refused(self, error: psycopg.Error) -> None:
         """What the database raised; the process ends where that is its fence."""
@@ -119,7 +122,7 @@ class Ownership:
             watch.cancel()
             await asyncio.wait([watch])
             with suppress(psycopg.Error):
-                await execute(self._connection, _LEAVE, [self.epoch])
+                await answered(execute(self._connection, _LEAVE, [self.epoch]))
 
     async def close(self) -> None:
         """Give the lock back."""
@@ -151,9 +154,9 @@ class Ownership:
         """Whether the lock is held again; the process ends where another one has had it."""
         connection = await self._connect()
         try:
-            cursor = await execute(connection, _LOCK, (APPLICATION, OWNER))
+            cursor = await answered(execute(connection, _LOCK, (APPLICATION, OWNER)))
             [locked] = await cursor.fetchone()
-            owner = await (await execute(connection, _EPOCH)).fetchone()
+            owner = await (await answered(execute(connection, _EPOCH))).fetchone()
             if owner is None or owner[0] != self.epoch:
                 self._taken()
                 return False

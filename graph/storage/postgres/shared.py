@@ -9,11 +9,11 @@ import psycopg
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
 from graph.state import Learned
-from graph.state.row import NO_QUOTA, IdempotencyKey, KeyedRun, Quota, RunRow
-from graph.storage.fleet import Tell, without_lease
+from graph.state.row import NO_QUOTA, Accepted, Quota, RunRow
+from graph.storage.fleet import PostRefused, Tell, without_lease
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.jobs import OUTDATED, ordering, queueing
-from graph.storage.postgres.limits import FULL, adding
+from graph.storage.postgres.limits import FULL, GRANTED, adding, counting
 from graph.storage.postgres.search import PostgresIndex
 from graph.storage.postgres.store import PostgresStore, text_of
 from graph.storage.postgres.writer import PostgresWriter
@@ -35,21 +35,21 @@ class SharedIndex(PostgresIndex):
         self, reader: PostgresReader, writer: PostgresWriter, searcher: PostgresReader, tell: Tell
     ) -> None:
         super().__init__(reader, writer, searcher)
-        self._tell = tell
+        self._tell, self._postgres = tell, writer
 
-    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
-        accepted = await super().accept(row, quota)
-        if accepted:
-            self._tell(row.run_id, "queued")
-        return accepted
-
-    async def accept_once(
-        self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
-    ) -> KeyedRun | None:
-        first = await super().accept_once(row, key, quota)
-        if first and first.run_id == row.run_id:
-            self._tell(row.run_id, "queued")
-        return first
+    async def _write_accepted(
+        self, row: RunRow, quota: Quota, statements: Sequence[Statement]
+    ) -> Accepted | None:
+        counted = [counting(row.owner, quota.posts)] if quota.posts else []
+        written = await self._postgres.write_each(*counted, *statements, durable=True)
+        if counted and written[0].row:
+            granted, posted = written[0].row
+            if not granted:
+                raise PostRefused(posted)
+        if (stored := written[-1].row) is None:
+            return None
+        self._tell(row.run_id, "queued")
+        return Accepted(*stored)
 
     async def forks(self, run_id: str) -> Sequence[str]:
         self._origins.add(run_id)
@@ -67,6 +67,13 @@ class SharedIndex(PostgresIndex):
         if ordered:
             self._tell(run_id, "queued")
         return ordered
+
+    def _room_for(self, row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
+        room, bounds = super()._room_for(row, quota)
+        return (room + GRANTED, (*bounds, row.owner)) if quota.posts else (room, bounds)
+
+    def _before_condition(self, row: RunRow, quota: Quota = NO_QUOTA) -> Sequence[Statement]:
+        return super()._before_condition(row, replace(quota, posts=0))
 
     def _inserting(self, row: RunRow, condition: str, bounds: Sequence[Any]) -> Sequence[Statement]:
         row = replace(row, starts=self.first_start)

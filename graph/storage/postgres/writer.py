@@ -8,12 +8,19 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import psycopg
 
-from graph.storage.fleet import LeaseLost, lease
-from graph.storage.postgres.connection import Connect, Connection, execute_all
-from graph.storage.postgres.jobs import LEASE_LOST, check
+from graph.storage.fleet import Lease, LeaseLost, lease
+from graph.storage.postgres.connection import (
+    Connect,
+    Connection,
+    answered,
+    beginning,
+    execute_all,
+)
+from graph.storage.postgres.leases import LEASE_LOST, check
 from graph.storage.sql.statements import Statement
 
 #: Most submissions in one transaction, so that none waits long for the others, and most bytes of
@@ -21,13 +28,24 @@ from graph.storage.sql.statements import Statement
 MAX_BATCH, MAX_BYTES = 64, 2**22
 
 
+class Written(NamedTuple):
+    """How many rows a statement has changed, and the first one that it returned."""
+
+    changed: int
+    row: tuple[Any, ...] | None
+
+
 @dataclass(frozen=True)
 class _Submission:
-    """Statements that are written all or not at all; `durable` ones wait for the disk."""
+    """Statements that are written all or not at all; `durable` ones wait for the disk.
+
+    Where they are of an execution, nothing is written unless its `lease` is good.
+    """
 
     statements: Sequence[Statement]
     durable: bool
-    done: asyncio.Future[int]
+    lease: Lease | None
+    done: asyncio.Future[Sequence[Written]]
 
     @property
     def is_of_run(self) -> bool:
@@ -45,16 +63,16 @@ class _Submission:
 class PostgresWriter:
     """Writes what is submitted, in that order, several submissions in one transaction.
 
-    `fence` gives what each transaction begins with, for one that waits for the disk or does not,
-    and that changes several runs or does not: it fails in a process to which the database no longer
-    belongs; `refused` is given what it raised.
+    `fence` gives the expressions that each transaction begins with, for one that waits for the disk
+    or does not, and that changes several runs or does not: one fails in a process to which the
+    database no longer belongs; `refused` is given what it raised.
     `timed` is told how long each transaction took, in seconds. Raises `psycopg.Error`.
     """
 
     def __init__(
         self,
         connect: Connect,
-        fence: Callable[[bool, bool], str],
+        fence: Callable[[bool, bool], Sequence[str]],
         refused: Callable[[psycopg.Error], None],
         timed: Callable[[float], None] | None = None,
     ) -> None:
@@ -76,12 +94,15 @@ class PostgresWriter:
         that is not known. Raises `LeaseLost` where another process executes by now the run that
         is executed here; then nothing was written either.
         """
+        written = await self.write_each(*statements, durable=durable)
+        return written[-1].changed
+
+    async def write_each(self, *statements: Statement, durable: bool = False) -> Sequence[Written]:
+        """The same; what each statement did."""
         if self._closed:
             raise psycopg.InterfaceError("the database is closed")
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if (mine := lease.get()) is not None:
-            statements = (check(mine), *statements)
-        self._submitted.put_nowait(_Submission(statements, durable, done))
+        done: asyncio.Future[Sequence[Written]] = asyncio.get_running_loop().create_future()
+        self._submitted.put_nowait(_Submission(statements, durable, lease.get(), done))
         try:
             return await done
         except psycopg.DatabaseError as error:
@@ -110,7 +131,7 @@ class PostgresWriter:
 
     async def _write(self, batch: list[_Submission]) -> None:
         began = time.perf_counter()
-        outcomes: list[int | Exception]
+        outcomes: list[Sequence[Written] | Exception]
         try:
             outcomes = [*await self._transaction(batch)]
         except psycopg.errors.DeadlockDetected:
@@ -133,33 +154,37 @@ class PostgresWriter:
             else:
                 submission.done.set_result(outcome)
 
-    async def _alone(self, submission: _Submission) -> int | Exception:
+    async def _alone(self, submission: _Submission) -> Sequence[Written] | Exception:
         try:
             return (await self._transaction([submission]))[0]
         except Exception as error:  # also half a surrogate pair; the task must outlive it
             return error
 
-    async def _transaction(self, batch: Sequence[_Submission]) -> list[int]:
+    async def _transaction(self, batch: Sequence[_Submission]) -> list[Sequence[Written]]:
         several = sum(submission.is_of_run for submission in batch) > 1
         fence = self._fence(any(submission.durable for submission in batch), several)
-        statements: list[Statement] = [(fence, ())]
+        leases = dict.fromkeys(one.lease for one in batch if one.lease is not None)
+        checks = [check(mine) for mine in leases]
+        first = beginning(*fence, *(sql for sql, _ in checks))
+        statements: list[Statement] = [(first, [value for _, mine in checks for value in mine])]
         for submission in batch:
             statements += submission.statements
         connection = await self._connected()
         try:
-            cursor = await execute_all(connection, statements)
+            cursor = await answered(execute_all(connection, statements))
         except psycopg.OperationalError:
             if connection.broken:
                 self._connection = None
             raise
-        counts = []
-        for submission in batch:
-            for _ in submission.statements:
-                cursor.nextset()
-            counts.append(cursor.rowcount)
-        return counts
+        return [[await _next(cursor) for _ in one.statements] for one in batch]
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
         return self._connection
+
+
+async def _next(cursor: Any) -> Written:
+    """What the statement after the one that a cursor is at has done."""
+    cursor.nextset()
+    return Written(cursor.rowcount, await cursor.fetchone() if cursor.description else None)

@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,7 @@ from graph.state.row import (
     KEPT,
     NO_FACTS,
     NO_QUOTA,
+    Accepted,
     ApprovalAnswer,
     DoubtAnswer,
     Facts,
@@ -49,20 +51,23 @@ class SqlIndex(ABC):
         rows = await self._reader.execute_fetchall(_ORIGINS)
         self._origins = {origin for (origin,) in rows}
 
-    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> bool:
+    async def accept(self, row: RunRow, quota: Quota = NO_QUOTA) -> Accepted | None:
         if row.forked_from is not None:
             self._origins.add(row.forked_from)
-        room, bounds = admission.room_for(row, quota)
+        room, bounds = self._room_for(row, quota)
         statements = (*self._before_condition(row, quota), *self._inserting(row, room, bounds))
-        return await self._writer.write(*statements, durable=True) > 0
+        return await self._write_accepted(row, quota, statements)
 
     async def accept_once(
         self, row: RunRow, key: IdempotencyKey, quota: Quota = NO_QUOTA
     ) -> KeyedRun | None:
-        room = admission.room_for(row, quota)
-        taking = admission.taking(row, key, partial(self._inserting, row), room)
-        statements = (*self._before_condition(row, quota), *taking)
-        while not await self._writer.write(*statements, durable=True):
+        while True:
+            room = self._room_for(row, quota)
+            taking = admission.taking(row, key, partial(self._inserting, row), room)
+            statements = (*self._before_condition(row, quota), *taking)
+            if accepted := await self._write_accepted(row, quota, statements):
+                named = {"run_id": row.run_id, "fingerprint": key.fingerprint}
+                return KeyedRun(**named, position=accepted.position)
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
             thread = row.thread_id, row.owner
@@ -72,7 +77,13 @@ class SqlIndex(ABC):
             if gone or row.alone or quota.is_reached(await self.kept(row.owner)):
                 return None
             # The run that had the key was removed just now, and has left the key free.
-        return KeyedRun(run_id=row.run_id, fingerprint=key.fingerprint)
+            quota = replace(quota, posts=0)
+
+    async def _write_accepted(
+        self, row: RunRow, quota: Quota, statements: Sequence[Statement]
+    ) -> Accepted | None:
+        """Write what stores a run, the last of which does, or does not."""
+        return Accepted() if await self._writer.write(*statements, durable=True) > 0 else None
 
     async def kept(self, owner: str) -> Kept:
         rows = await self._reader.execute_fetchall(admission.KEPT_OF, (owner,))
@@ -209,6 +220,10 @@ class SqlIndex(ABC):
     @abstractmethod
     async def check(self) -> None:
         """Raise the backend's error when something cannot be read or written now."""
+
+    def _room_for(self, row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
+        """The condition under which a run is written, and its values."""
+        return admission.room_for(row, quota)
 
     def _before_condition(self, row: RunRow, quota: Quota = NO_QUOTA) -> Sequence[Statement]:
         """What comes before a condition on other runs is looked at, so that it still holds then."""

@@ -9,7 +9,7 @@ import pytest
 
 from graph.queue import worker as module
 from graph.queue.worker import Carried, Heart, JobWorker
-from graph.storage.fleet import HeldRun, Lease, QueuedRun, RunJobs
+from graph.storage.fleet import Finished, HeldRun, Lease, QueuedRun, RunJobs
 from tests.support.patience import until
 
 
@@ -60,7 +60,7 @@ def working(jobs: NoJobs, ended: asyncio.Event, **given: Any) -> JobWorker:
         """Nobody is told."""
 
     parts = {"room": lambda: True, "carry": none, "ordered": nothing, "lose": nothing}
-    parts |= {"bury": lambda: None, **given}
+    parts |= {"bury": lambda: None, "pass_on": lambda: None, **given}
     return JobWorker(cast("RunJobs", jobs), make_heart, (OSError,), **parts)
 
 
@@ -92,8 +92,8 @@ class Queue(NoJobs):
     async def held(self, leases: Sequence[Lease]) -> Sequence[HeldRun]:
         return [HeldRun(one, cancelled=False, hurried=None) for one in leases]
 
-    async def finish(self, lease: Lease, thread_id: str) -> None:
-        """It is gone already."""
+    async def finish(self, lease: Lease, thread_id: str, *, only_if_ended: bool) -> Finished:
+        return Finished(gone=True, more=thread_id == "long")
 
 
 async def test_it_is_looked_for_as_many_jobs_as_were_told_of_and_for_one_when_one_ends(
@@ -105,7 +105,7 @@ async def test_it_is_looked_for_as_many_jobs_as_were_told_of_and_for_one_when_on
     async def carry(taken: QueuedRun) -> Carried:
         begun.append(taken.run_id)
         await done.wait()
-        return Carried("done")
+        return Carried("done", "long" if taken.run_id == "ab" else "short")
 
     worker = working(jobs, asyncio.Event(), carry=carry)
     await worker.open()
@@ -122,6 +122,28 @@ async def test_it_is_looked_for_as_many_jobs_as_were_told_of_and_for_one_when_on
     assert looked <= 2
     done.set()
     await until(lambda: jobs.looks > looked)  # another of its thread may begin
+    await worker.close()
+
+
+async def test_others_are_told_of_a_job_for_which_there_is_no_room_but_not_if_there_is_again() -> (
+    None
+):
+    jobs, room, passed = Queue(), [False], asyncio.Event()
+    worker = working(jobs, asyncio.Event(), room=lambda: room[0], pass_on=passed.set)
+    await worker.open()
+    worker.hear("queued", "a")
+    await until(passed.is_set)
+
+    passed.clear()
+    worker.hear("queued", "b")
+    room[0] = True
+    worker.look_for_room()
+    await asyncio.sleep(3 * module.PASSED_ON)
+    assert not passed.is_set()
+
+    await worker.stop_taking()
+    worker.hear("queued", "c")
+    await until(passed.is_set)
     await worker.close()
 
 

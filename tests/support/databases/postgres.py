@@ -106,14 +106,10 @@ class PostgresServer:
         self._data.mkdir(mode=0o700)
         if self._user:
             shutil.chown(self._data, self._user)
-        initdb = ("-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8")
-        self._run("initdb", *initdb, "--locale=C.UTF-8", "--no-sync")
+        self._make_files()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
-        self.execute(f"CREATE DATABASE {TEMPLATE}", database="postgres")
-        with ThreadPoolExecutor(1) as thread:  # also where a loop runs in this one
-            thread.submit(asyncio.run, migrate_postgres(self.url_of(TEMPLATE))).result()
-        self.make(NAME)
+        self._make_databases()
 
     def __enter__(self) -> Self:
         return self
@@ -187,6 +183,16 @@ class PostgresServer:
         """The URL of the database, with nothing in its tables."""
         self.execute(f"{CUT} AND datname = '{NAME}'; {EMPTY}")
         return self.url
+
+    def _make_files(self) -> None:
+        initdb = ("-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8")
+        self._run("initdb", *initdb, "--locale=C.UTF-8", "--no-sync")
+
+    def _make_databases(self) -> None:
+        self.execute(f"CREATE DATABASE {TEMPLATE}", database="postgres")
+        with ThreadPoolExecutor(1) as thread:  # also where a loop runs in this one
+            thread.submit(asyncio.run, migrate_postgres(self.url_of(TEMPLATE))).result()
+        self.make(NAME)
 
     def _answers(self) -> bool:
         try:

@@ -1,20 +1,31 @@
 """A fleet of real processes over one Postgres: servers that execute nothing, and workers."""
 
 import os
+import random
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+import httpx
+
 from tests.support.databases.postgres import EVERYWHERE
 from tests.support.patience import patience, wait_until
+from tests.support.servers.event_reader import Watcher
 from tests.support.servers.forks.forked import Forked
 from tests.support.servers.proxies.cutting import cutting
-from tests.support.servers.server_process import ServerProcess, environment, forked, serving
+from tests.support.servers.server_process import (
+    ServerProcess,
+    environment,
+    forked,
+    http_client,
+    serving,
+)
 
 
 class WorkerProcess:
@@ -149,3 +160,52 @@ def frozen(worker: WorkerProcess) -> Iterator[None]:
         yield
     finally:
         worker.signal(signal.SIGCONT)
+
+
+class Load:
+    """Posts runs to the servers in turns, each with a key, until each is accepted.
+
+    Each lays down words of its own, in so many `steps`. `watched` of them are watched at whichever
+    server. `refused` are the answers to those that were to come again.
+    """
+
+    def __init__(self, fleet: FleetProcesses, runs: int, steps: int, *, watched: int) -> None:
+        self._urls = [server.url for server in fleet.servers]
+        self._prompts = [[f"w{run:05}s{step}" for step in range(steps)] for run in range(runs)]
+        self._watched = max(1, runs // watched)
+        self.words = [word for prompt in self._prompts for word in prompt]
+        self.posted: dict[int, str] = {}
+        self.refused: list[httpx.Response] = []
+        self.watchers: list[Watcher] = []
+        self._thread = threading.Thread(target=self._post, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until all are accepted."""
+        self._thread.join(patience(120))
+        assert not self._thread.is_alive()
+
+    def _post(self) -> None:
+        for number, words in enumerate(self._prompts):
+            prompt = ", then ".join(f"lay {word}" for word in words)
+            self.posted[number] = self._accepted(prompt, number)
+            if number % self._watched == 0:
+                self.watchers.append(Watcher(self.posted[number], self._next_url))
+            time.sleep(0.05)
+
+    def _accepted(self, prompt: str, number: int) -> str:
+        while True:
+            try:
+                with http_client(self._urls[number % len(self._urls)]) as client:
+                    given = {"Idempotency-Key": f"load-{number}"}
+                    answer = client.post("/runs", json={"prompt": prompt}, headers=given)
+                if answer.is_success:
+                    return str(answer.json()["run_id"])
+                self.refused.append(answer)
+                assert answer.status_code in (409, 429, 503), answer.text
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+
+    def _next_url(self) -> str:
+        return random.choice(self._urls)

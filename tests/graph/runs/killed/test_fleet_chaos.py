@@ -7,22 +7,18 @@ import os
 import random
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
-from tests.support.patience import patience, wait_until
+from tests.support.patience import wait_until
 from tests.support.runs.fleet_history import breaches, effects, jobs_left
-from tests.support.servers.event_reader import Watcher
-from tests.support.servers.fleet import FleetProcesses, frozen
-from tests.support.servers.server_process import http_client
+from tests.support.servers.fleet import FleetProcesses, Load, frozen
 
 RUNS, KILLS = int(os.environ.get("CHAOS_RUNS", "60")), int(os.environ.get("CHAOS_KILLS", "3"))
 FREEZES, STEPS, WATCHED = 1 + RUNS // 300, 4, 12
@@ -37,45 +33,6 @@ def folder(tmp_path: Path, postgres: PostgresServer) -> Iterator[Path]:
         yield tmp_path
 
 
-class Load:
-    """Posts runs to the servers in turns, each with a key, until each is accepted."""
-
-    def __init__(self, fleet: FleetProcesses) -> None:
-        self._urls = [server.url for server in fleet.servers]
-        self.posted: dict[int, str] = {}
-        self.watchers: list[Watcher] = []
-        self._thread = threading.Thread(target=self._post, daemon=True)
-        self._thread.start()
-
-    def join(self) -> None:
-        self._thread.join(patience(120))
-        assert not self._thread.is_alive()
-
-    def _post(self) -> None:
-        for number in range(RUNS):
-            words = [f"lay w{number:05}s{step}" for step in range(STEPS)]
-            self.posted[number] = self._accepted(", then ".join(words), number)
-            if number % max(1, RUNS // WATCHED) == 0:
-                self.watchers.append(Watcher(self.posted[number], self._next_url))
-            time.sleep(0.05)
-
-    def _accepted(self, prompt: str, number: int) -> str:
-        while True:
-            try:
-                with http_client(self._urls[number % 2]) as client:
-                    given = {"Idempotency-Key": f"chaos-{number}"}
-                    answer = client.post("/runs", json={"prompt": prompt}, headers=given)
-                    if answer.is_success:
-                        return str(answer.json()["run_id"])
-                    assert answer.status_code in (409, 429, 503), answer.text
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-
-    def _next_url(self) -> str:
-        return random.choice(self._urls)
-
-
 @pytest.mark.slow
 def test_nothing_is_lost_or_done_twice_in_chaos(
     folder: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
@@ -83,7 +40,7 @@ def test_nothing_is_lost_or_done_twice_in_chaos(
     monkeypatch.setenv("PAUSE", "0.3")
     tools = "tests.support.own_tools.effects:lay"
     with FleetProcesses(folder, servers=2, workers=3, tools=tools) as fleet:
-        load = Load(fleet)
+        load = Load(fleet, RUNS, STEPS, watched=WATCHED)
         acts = ["kill"] * KILLS + ["freeze"] * FREEZES + ["cut", "restart"]
         random.shuffle(acts)
         kills: list[float] = []
@@ -106,7 +63,6 @@ def test_nothing_is_lost_or_done_twice_in_chaos(
                 if worker.process.poll() is not None:  # it was taken for dead
                     fleet.replace(index)
         load.join()
-        expected = [f"w{number:05}s{step}" for number in range(RUNS) for step in range(STEPS)]
         server = fleet.servers[0]
         wait_until(
             lambda: not _unsettled(postgres),
@@ -120,7 +76,7 @@ def test_nothing_is_lost_or_done_twice_in_chaos(
         records = [server.get(run_id) for run_id in load.posted.values()]
         assert {record["status"] for record in records} == {"completed"}
         assert [*breaches(postgres)] == []
-        assert effects(postgres) == expected
+        assert effects(postgres) == load.words
         wait_until(lambda: not jobs_left(postgres), every=0.2)
         sys.stdout.write(_takeovers(records, kills))
 

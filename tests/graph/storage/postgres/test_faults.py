@@ -13,7 +13,7 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.postgres import connection
-from graph.storage.postgres.connection import PostgresReader, TooManyReaders, connecting
+from graph.storage.postgres.connection import NoAnswer, PostgresReader, TooManyReaders, connecting
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.patience import until, wait_until
@@ -121,6 +121,20 @@ async def test_a_read_whose_caller_went_away_leaves_nothing_behind(
 
     assert await reader.execute_fetchall("SELECT 2") == [(2,)]
     assert time.monotonic() - began < 59
+    await reader.aclose()
+
+
+async def test_who_waits_for_an_answer_in_vain_gives_up_and_has_it_stopped(
+    postgres: PostgresServer,
+) -> None:
+    reader = PostgresReader(connecting(postgres.empty()), answer=0.5)
+    await reader.execute_fetchall("SELECT 1")
+    with pytest.raises(NoAnswer):
+        await reader.execute_fetchall("SELECT 1 FROM pg_sleep(3600)")
+
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%' AND pid <> "
+    await until(lambda: not postgres.execute(f"{asleep} pg_backend_pid() AND state = 'active'"))
+    assert await reader.execute_fetchall("SELECT 2") == [(2,)]
     await reader.aclose()
 
 

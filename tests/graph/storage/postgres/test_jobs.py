@@ -1,9 +1,11 @@
 """Jobs that processes share: one has a run at a time, and who had it before can do nothing."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
@@ -13,6 +15,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import IdempotencyKey, RetryCommand, RunRow
 from graph.storage.fleet import (
     AnswerPart,
+    Finished,
     Fleet,
     Lease,
     LeaseLost,
@@ -23,7 +26,7 @@ from graph.storage.fleet import (
 )
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned
-from graph.storage.postgres.jobs import _ENDED
+from graph.storage.postgres.jobs import _LOAD
 from graph.storage.storage import Storage, StorageError
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until
@@ -131,7 +134,7 @@ async def test_who_had_a_job_before_does_not_end_it(shared: Storage, fleet: Flee
     first = await taken(shared, worker)
     await fleet.jobs.give_back(first.lease)
     second = await taken(shared, worker)
-    assert second.lease == Lease(first.lease.job, 1)
+    assert second.lease == replace(first.lease, attempts=1)
     await fleet.jobs.finish(first.lease, first.run_id)
     await fleet.jobs.give_back(first.lease)
     assert [held.lease for held in await fleet.jobs.held([first.lease, second.lease])] == [
@@ -153,16 +156,21 @@ async def test_a_thread_is_at_one_run_also_while_none_of_it_has_begun(
     await shared.index.accept(later)
     second = await taken(shared, one)
     assert second.run_id == later.run_id
-    assert await fleet.jobs.begin(second.lease, earlier.run_id)
+    assert second.begins
 
     # The earlier one is retried before the row of the later one says that it has begun.
     command = RetryCommand(from_step=None, input=None, skip=[], generation=1, by="ada", at=3.0)
     assert await shared.index.request_retry(earlier.run_id, command)
     third = await taken(shared, other)
     assert third.run_id == earlier.run_id
-    assert not await fleet.jobs.begin(third.lease, earlier.run_id)
+    assert not third.begins
     await fleet.jobs.give_back(second.lease)
-    assert await fleet.jobs.begin(third.lease, earlier.run_id)
+    assert (await fleet.jobs.finish(third.lease, earlier.run_id)).more
+    fourth = await taken(shared, one)
+    assert (fourth.run_id, fourth.begins) == (later.run_id, False)
+    await fleet.jobs.finish(fourth.lease, earlier.run_id)
+    fifth = await taken(shared, other)
+    assert (fifth.run_id, fifth.begins) == (earlier.run_id, True)
 
 
 async def test_who_gives_a_job_back_in_order_has_not_died_of_it(
@@ -186,7 +194,7 @@ async def test_a_run_that_waits_for_an_attempt_is_taken_when_that_is_due_or_hurr
     accepted, due = row(), time.time() + 3600.1
     await shared.index.accept(accepted)
     first = await taken(shared, worker)
-    assert await fleet.jobs.begin(first.lease, accepted.run_id)
+    assert first.begins
     assert await fleet.jobs.hurry(accepted.run_id, due - 60)  # of an attempt before
     await fleet.jobs.give_back(first.lease, pause=3600, due=due)
     assert await fleet.jobs.take(worker, orders_only=False) is None
@@ -199,13 +207,13 @@ async def test_a_run_that_waits_for_an_attempt_is_taken_when_that_is_due_or_hurr
     second = await taken(shared, worker)
     assert (second.run_id, second.waited) == (accepted.run_id, True)
     assert [held.hurried for held in await fleet.jobs.held([second.lease])] == [due]
-    assert await fleet.jobs.begin(second.lease, accepted.run_id)
+    assert second.begins
     # Hurried while its worker was about to give it back: it is taken again at once.
     await fleet.jobs.give_back(second.lease, pause=3600, due=due)
     third = await taken(shared, worker)
     assert (third.run_id, third.waited) == (accepted.run_id, True)
     # Once it was begun again, whoever takes it next is to know that somebody may have died of it.
-    assert await fleet.jobs.begin(third.lease, accepted.run_id)
+    assert third.begins
     await fleet.jobs.give_back(third.lease)
     fourth = await taken(shared, worker)
     assert (fourth.run_id, fourth.waited) == (accepted.run_id, False)
@@ -256,7 +264,7 @@ async def test_a_silent_workers_jobs_are_given_to_others(
     assert await fleet.jobs.sweep(alive, [], silent=5.0, steady=True) == (1, 1)
     assert not await fleet.jobs.heartbeat(silent)
     assert await fleet.jobs.heartbeat(alive)
-    assert (await taken(shared, alive)).lease == Lease(first.lease.job, 1)
+    assert (await taken(shared, alive)).lease == replace(first.lease, attempts=1)
 
 
 async def test_a_run_without_a_job_gets_one(
@@ -303,7 +311,11 @@ async def test_words_of_an_answer_are_kept_until_its_run_is_settled(
 async def test_what_is_told_comes_to_all_after_a_cut_too(
     fleet: Fleet, postgres: PostgresServer
 ) -> None:
+    async def followed() -> bool:
+        return (await fleet.jobs.load(10.0, 5.0)).followed
+
     assert await is_heard(fleet.notices, patience())
+    assert not await followed()
     async with open_storage(postgres.url, shared=True) as other:
         assert other.fleet is not None
         heard: list[tuple[str, str]] = []
@@ -313,8 +325,11 @@ async def test_what_is_told_comes_to_all_after_a_cut_too(
             heard.clear()
             postgres.cut("datname = 'runwright'")
             await until(lambda: ("missed", "") in heard)
+            await until(followed)
+            fleet.notices.followed = True
             fleet.notices.tell("one")
             await until(lambda: ("changed", "one") in heard)
+    assert not await followed()
 
 
 async def test_a_file_is_not_shared() -> None:
@@ -358,7 +373,7 @@ async def test_of_two_that_end_jobs_of_a_thread_the_second_sees_what_the_first_h
     for one in (earlier, later):
         await shared.index.accept(one)
     first, second = await taken(shared, worker), await taken(shared, worker)
-    assert not await fleet.jobs.begin(second.lease, earlier.run_id)
+    assert not second.begins
     with psycopg.connect(postgres.url) as other:  # ends the later one's job, and is not done
         other.execute(IN_SCHEMA.encode())
         other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [earlier.run_id])
@@ -378,5 +393,61 @@ async def test_how_many_runs_ended_of_late_is_counted_without_reading_all(
 ) -> None:
     with psycopg.connect(postgres.url) as connection:
         connection.execute(f"{IN_SCHEMA} SET enable_seqscan = off; SET enable_bitmapscan = off")
-        plan = connection.execute(f"EXPLAIN {_ENDED.replace('?', '10')}".encode()).fetchall()
+        plan = connection.execute(f"EXPLAIN {_LOAD.replace('?', '10')}".encode()).fetchall()
     assert any("Index Cond: (completed_at" in line for (line,) in plan), plan
+
+
+async def test_a_lease_ends_with_a_crash_of_the_database_but_not_with_its_restart(
+    shared: Storage, fleet: Fleet, postgres: PostgresServer
+) -> None:
+    worker = await fleet.jobs.join()
+    accepted = row()
+    await shared.index.accept(accepted)
+    before = (await taken(shared, worker)).lease
+
+    async def noted(mine: Lease, starts: int) -> bool:
+        async with under(mine):
+            with suppress(psycopg.OperationalError):  # the connection is cut
+                await shared.index.note_start(accepted.run_id, starts=starts, checkpoint_id=None)
+                return True
+            return False
+
+    await asyncio.to_thread(postgres.stop)
+    await asyncio.to_thread(postgres.start)
+    await until(lambda: noted(before, 1))
+    assert [one.lease for one in await fleet.jobs.held([before])] == [before]
+
+    await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+    await asyncio.to_thread(postgres.start)
+    with pytest.raises(LeaseLost):
+        await until(lambda: noted(before, 2))
+    assert before not in [one.lease for one in await fleet.jobs.held([before])]
+
+    await fleet.jobs.sweep(worker, [before.job], silent=5.0, steady=False)
+    after = (await taken(shared, worker)).lease
+    assert (after.job, after.attempts) == (before.job, 1)
+    assert await noted(after, 3)
+
+
+async def test_a_job_is_finished_only_if_its_run_has_ended_where_that_is_asked_for(
+    shared: Storage, fleet: Fleet
+) -> None:
+    worker, accepted = await fleet.jobs.join(), row()
+    await shared.index.accept(accepted)
+    first = await taken(shared, worker)
+    assert first.row is not None
+    assert (first.row.run_id, first.row.prompt) == (accepted.run_id, accepted.prompt)
+    left = await fleet.jobs.finish(first.lease, accepted.run_id, only_if_ended=True)
+    assert not left.gone
+    assert [one.lease for one in await fleet.jobs.held([first.lease])] == [first.lease]
+
+    times = {"started_at": 1.0, "completed_at": 2.0}
+    assert await shared.index.project(accepted.run_id, "failed", **times)
+    command = RetryCommand(from_step=None, input=None, skip=[], generation=1, by="ada", at=3.0)
+    assert await shared.index.request_retry(accepted.run_id, command)
+    assert await shared.index.project(accepted.run_id, "failed", **times)
+    ended = await fleet.jobs.finish(first.lease, accepted.run_id, only_if_ended=True)
+    assert ended == Finished(gone=True, more=True)  # by the one that came with the order
+    last = await fleet.jobs.finish((await taken(shared, worker)).lease, accepted.run_id)
+    assert last == Finished(gone=True, more=False)
+    assert await fleet.jobs.waiting() == 0

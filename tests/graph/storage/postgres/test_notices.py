@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from graph.storage.fleet import News
 from graph.storage.postgres.connection import PostgresReader, connecting, execute
+from graph.storage.postgres.jobs import PostgresJobs
 from graph.storage.postgres.notices import LATE, PostgresNotices
 from graph.storage.postgres.ownership import APPLICATION, OWNER
 from tests.support.databases.postgres import PostgresServer
@@ -95,3 +98,54 @@ async def test_what_changes_is_heard_only_from_when_it_is_followed(
         await until(lambda: ("changed", "again") in heard)
     await notices.aclose()
     await connections.aclose()
+
+
+async def test_a_job_is_told_to_one_worker_that_lives_and_does_least_or_else_to_all(
+    postgres: PostgresServer,
+) -> None:
+    connections = PostgresReader(connecting(postgres.empty()), 1)
+    jobs = PostgresJobs(connections)
+    one, other, silent = [await jobs.join() for _ in range(3)]
+    postgres.execute(
+        "UPDATE runwright.procrastinate_workers SET last_heartbeat = now() - interval '1 h'"
+        " WHERE id = %s",
+        silent,
+    )
+    heard: dict[int, list[str]] = {one: [], other: [], silent: []}
+    async with AsyncExitStack() as stack:
+        for worker in heard:
+            notices = PostgresNotices(connecting(postgres.url), connections)
+            stack.push_async_callback(notices.aclose)
+            notices.work_as(worker)
+            assert await notices.share()
+            seen = heard[worker]
+            hear = partial(_note, seen)
+            await stack.enter_async_context(notices.hearing(hear))
+
+        for number in range(4):  # at once
+            notices.tell(str(number), "queued")
+        await until(lambda: sum(map(len, heard.values())) == 4)
+        assert [len(heard[worker]) for worker in (one, other, silent)] == [2, 2, 0]
+
+        postgres.execute(
+            "INSERT INTO runwright.procrastinate_jobs (queue_name, task_name, status, worker_id)"
+            " VALUES ('runs', 'run', 'doing', %s)",
+            one,
+        )
+        for number in range(4, 8):  # one after the other
+            notices.tell(str(number), "queued")
+            await until(lambda number=number: str(number) in heard[other])
+        assert len(heard[one]) == 2
+
+        notices.tell("", "queued")
+        await until(lambda: all("" in seen for seen in heard.values()))
+        await jobs.leave(one)
+        await jobs.leave(other)
+        notices.tell("last", "queued")
+        await until(lambda: all("last" in seen for seen in heard.values()))
+    await connections.aclose()
+
+
+def _note(seen: list[str], news: News, run_id: str) -> None:
+    if news == "queued":
+        seen.append(run_id)

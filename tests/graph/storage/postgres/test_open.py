@@ -31,7 +31,7 @@ def test_there_is_a_step_to_every_version_of_the_tables() -> None:
 
 async def test_a_newer_database_is_refused_and_left_as_it_is(postgres: PostgresServer) -> None:
     url = postgres.make("newer")
-    newer = "UPDATE runwright.version SET number = number + 1"
+    newer = "UPDATE runwright.version SET number = number + 1, oldest = NULL"
     postgres.execute(newer, database="newer")
     with pytest.raises(StorageError) as error:
         async with open_storage(url):

@@ -64,7 +64,7 @@ def row(forked_from: str | None = None) -> RunRow:
 
 
 async def accepted_at_once(
-    postgres: PostgresServer, accepting: Sequence[Coroutine[Any, Any, bool]]
+    postgres: PostgresServer, accepting: Sequence[Coroutine[Any, Any, object]]
 ) -> int:
     """How many are accepted of what all have begun to write before any of it is."""
     with psycopg.connect(postgres.url) as other:
@@ -72,7 +72,7 @@ async def accepted_at_once(
         tasks = [asyncio.create_task(one) for one in accepting]
         await until(lambda: len(postgres.execute(WAITING)) == len(tasks))
         other.rollback()
-    return sum(await asyncio.gather(*tasks))
+    return sum(map(bool, await asyncio.gather(*tasks)))
 
 
 @pytest.mark.parametrize("accept", [plainly, once])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.support.checkout import ROOT
 
-#: Its packages, from the morning of the day on which fleets learned their limits.
+#: Its packages, from the day before jobs were told to one worker each.
 STORED = Path(__file__).parent / "earlier.tar.xz"
 
 PACKAGES = ("graph", "nodes", "api", "tools")
