@@ -270,8 +270,9 @@ def test_a_newer_database_is_refused_in_one_line_and_parked_runs_outlive_an_upgr
         body = {"prompt": "add tea to my list", "mode": "plan"}
         waiting = fleet.servers[0].client.post("/runs", json=body).json()["run_id"]
         fleet.servers[0].until(waiting, lambda run: run["status"] == "waiting")
-        [(version,)] = postgres.execute("SELECT number FROM runwright.version")
-        postgres.execute("UPDATE runwright.version SET number = 99")
+        [versions] = postgres.execute("SELECT number, oldest FROM runwright.version")
+        set_versions = "UPDATE runwright.version SET number = %s, oldest = %s"
+        postgres.execute(set_versions, 99, None)
         for command in (("worker",), ("serve", "--workers", "0"), ("migrate",)):
             refused = runwright(*command, folder=folder)
             assert refused.returncode == 2
@@ -280,7 +281,7 @@ def test_a_newer_database_is_refused_in_one_line_and_parked_runs_outlive_an_upgr
         # Those that are there go on.
         done = fleet.servers[0].settled(fleet.servers[0].post("what is 2 + 3"))
         assert done["status"] == "completed"
-        postgres.execute("UPDATE runwright.version SET number = %s", version)
+        postgres.execute(set_versions, *versions)
     assert runwright("migrate", folder=folder).returncode == 0
     with FleetProcesses(folder, servers=1, workers=1) as fleet:
         server = fleet.servers[0]
