@@ -130,9 +130,9 @@ class Locked:
             def __init__(self) -> None:
                 self.__dict__.update(storage.index.__dict__)
 
-            async def accept(self, *arguments: Any) -> bool:
+            async def accept(self, *arguments: Any) -> Any:
                 lock.check()
-                return bool(await super().accept(*arguments))
+                return await super().accept(*arguments)
 
             async def project(self, *arguments: Any, **named: Any) -> bool:
                 lock.check()
