@@ -314,6 +314,9 @@ async def test_what_is_told_comes_to_all_after_a_cut_too(
     async def followed() -> bool:
         return (await fleet.jobs.load(10.0, 5.0)).followed
 
+    async def nobody_follows() -> bool:
+        return not await followed()
+
     assert await is_heard(fleet.notices, patience())
     assert not await followed()
     async with open_storage(postgres.url, shared=True) as other:
@@ -329,7 +332,7 @@ async def test_what_is_told_comes_to_all_after_a_cut_too(
             fleet.notices.followed = True
             fleet.notices.tell("one")
             await until(lambda: ("changed", "one") in heard)
-    assert not await followed()
+    await until(nobody_follows)  # once its connection is seen to have ended
 
 
 async def test_a_file_is_not_shared() -> None:
