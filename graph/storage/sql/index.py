@@ -71,9 +71,8 @@ class SqlIndex(ABC):
             if first := await self.find_key(row.owner, key.name, at=row.created_at):
                 return first
             thread = row.thread_id, row.owner
-            gone = row.thread_id and not [
-                *await self._reader.execute_fetchall(THREAD_OWNED, thread)
-            ]
+            owned = await self._reader.execute_fetchall(THREAD_OWNED, thread)
+            gone = row.thread_id and not [*owned]
             if gone or row.alone or quota.is_reached(await self.kept(row.owner)):
                 return None
             # The run that had the key was removed just now, and has left the key free.
