@@ -123,3 +123,18 @@ def test_to_dos_of_an_owner_are_counted_over_all_workers(
         assert statuses == {"completed": 5, "failed": 11}
     kept = "SELECT count(*) FROM runwright.store WHERE prefix LIKE 'todo%'"
     assert postgres.execute(kept) == [(5,)]
+
+
+def test_a_post_that_is_refused_for_want_of_room_is_counted(folder: Path) -> None:
+    """So that who is refused again and again is refused as one who posts too much in the end."""
+    given = {"kept_runs": "1", "posts_per_minute": "3"}
+    with FleetProcesses(folder, servers=1, workers=0, **given) as fleet:
+        [server] = fleet.servers
+        server.post(PROMPT)
+
+        def refused() -> str:
+            answer = server.client.post("/runs", json={"prompt": PROMPT})
+            return str(answer.json()["type"]).rpartition(":")[2]
+
+        assert refused() == "no-room"
+        wait_until(lambda: refused() == "too-many-posts")
