@@ -46,12 +46,9 @@ MARK_TABLES = f"""
     END $$
 """  # noqa: S608 - constants only
 
-#: What a worker does at both ends of a job, in one transaction each. The row of a run is read when
-#: its job is taken, so that what was ordered before is in it. The run that the thread is at next
-#: has no job where it found another one before it; of two that end jobs of a thread the second sees
-#: what the first has left. `more` says that there is a job of which nothing is told. One that is
-#: just being taken is seen as it was: to wait for it would be to wait for each other.
-JOB_FUNCTIONS = f"""
+#: How a worker takes a job, in one transaction. The row of the run is read when its job is taken, so
+#: that what was ordered before is in it.
+TAKE_FUNCTION = """
     CREATE FUNCTION take_run(
         queues varchar[], worker bigint, OUT job bigint, OUT attempt integer, OUT since text,
         OUT run text, OUT fresh boolean, OUT waited boolean, OUT begins boolean, OUT stored runs
@@ -67,16 +64,27 @@ JOB_FUNCTIONS = f"""
         IF stored.status IN ('pending', 'running') AND stored.cancel_at IS NULL THEN
             begins := begin_run(job, attempt, stored.thread_id);
         END IF;
-    END $$;
-    CREATE FUNCTION finish_run(
+    END $$
+"""
+
+#: And how it ends one. The run that the thread is at next has no job where it found another one
+#: before it; of two that end jobs of a thread the second sees what the first has left. `more` says
+#: that there is a job of which nothing is told. One that is just being taken is seen as it was: to
+#: wait for it would be to wait for each other. The job's run is looked up before its status: a join
+#: of the two goes through all that have lately been unsettled.
+FINISH_FUNCTION = f"""
+    CREATE OR REPLACE FUNCTION finish_run(
         mine bigint, at integer, thread text, only_if_ended boolean, OUT gone boolean,
         OUT more boolean
     ) LANGUAGE plpgsql AS $$ DECLARE run text; BEGIN
         PERFORM pg_advisory_xact_lock(hashtextextended(thread, 0));
-        gone := NOT only_if_ended OR NOT EXISTS (
-            SELECT 1 FROM procrastinate_jobs AS job JOIN runs ON run_id = job.lock
-            WHERE job.id = mine AND runs.status IN ('pending', 'running')
-        );
+        gone := NOT only_if_ended;
+        IF NOT gone THEN
+            SELECT lock INTO run FROM procrastinate_jobs WHERE id = mine;
+            gone := NOT coalesce(
+                (SELECT status IN ('pending', 'running') FROM runs WHERE run_id = run), FALSE
+            );
+        END IF;
         IF NOT gone THEN
             RETURN;
         END IF;

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.postgres.jobs import LEASE_TABLES, job_tables
-from graph.storage.postgres.leases import JOB_FUNCTIONS, MARK_TABLES
+from graph.storage.postgres.leases import FINISH_FUNCTION, MARK_TABLES, TAKE_FUNCTION
 from graph.storage.postgres.limits import LIMIT_TABLES
 from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, WRITERS
 from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
@@ -323,12 +323,13 @@ MIGRATIONS: Sequence[Sequence[str | Callable[[], str]]] = (
     ),
     (job_tables, LEASE_TABLES),
     (LIMIT_TABLES,),
-    (MARK_TABLES, JOB_FUNCTIONS),
+    (MARK_TABLES, TAKE_FUNCTION),
+    (FINISH_FUNCTION,),
 )
 
 #: Versions with which programs of the version before go on: the tables only have more then, which
 #: is NULL or has a default, and none of what those programs write or read has another meaning.
-BESIDE: frozenset[int] = frozenset({4})
+BESIDE: frozenset[int] = frozenset({4, 5})
 
 #: The version that this program writes; a database with a higher one is not opened, unless it says
 #: that programs of this one go on with it.
