@@ -11,13 +11,14 @@ from pathlib import Path
 
 from benchmarks.runs.load import Measured, Owners
 from benchmarks.server import HERE, Server
+from graph.storage.sqlite.writer import PAGE
 
 ONE_STEP = "what is (41*7)+13"
 LONG = 200
 LONG_PROMPT = ", then ".join(f"calculate {number} + 1" for number in range(LONG))
 
 #: Bytes of a frame of the log: a page and its head.
-FRAME = 4096 + 24
+FRAME = PAGE + 24
 
 #: How many long runs there are, of which each is as many steps.
 LONG_RUNS = 3

@@ -46,8 +46,8 @@ MARK_TABLES = f"""
     END $$
 """  # noqa: S608 - constants only
 
-#: How a worker takes a job, in one transaction. The row of the run is read when its job is taken, so
-#: that what was ordered before is in it.
+#: How a worker takes a job, in one transaction. The row of the run is read when its job is taken,
+#: so that what was ordered before is in it.
 TAKE_FUNCTION = """
     CREATE FUNCTION take_run(
         queues varchar[], worker bigint, OUT job bigint, OUT attempt integer, OUT since text,

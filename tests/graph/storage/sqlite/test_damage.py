@@ -16,13 +16,13 @@ from graph.storage.open import open_storage
 from graph.storage.search import Search
 from graph.storage.sqlite.backup import BackupFailed, back_up
 from graph.storage.sqlite.probe import MALFORMED
+from graph.storage.sqlite.writer import PAGE
 from graph.storage.storage import Storage, StorageError, StorageFaults, StorageUnavailable
 from nodes.planning.model import Call, Cost
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until, wait_until
 from tests.support.servers.server_process import runwright, serving
 
-PAGE = 4096
 CONFIG: Any = {"configurable": {"thread_id": "r1", "checkpoint_ns": ""}}
 
 
