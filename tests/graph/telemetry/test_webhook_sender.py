@@ -74,7 +74,13 @@ class Endpoint:
                 self._over.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard += await reader.readuntil(b"\r\n\r\n")
+        try:
+            self.heard += await reader.readuntil(b"\r\n\r\n")
+        except (
+            asyncio.IncompleteReadError
+        ):  # on a busy machine its time was over before
+            writer.close()
+            return
         self.asked += 1
         self._changed.set()
         if self.answers:
