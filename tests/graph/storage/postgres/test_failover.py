@@ -69,7 +69,7 @@ def test_a_fleet_goes_on_at_the_standby(
         url, redirect = reached(primary, stack)
         stack.enter_context(runs_kept_in(tmp_path, url))
         fleet = stack.enter_context(FleetProcesses(tmp_path, servers=2, workers=2, tools=TOOLS))
-        load = Load(fleet, RUNS, STEPS, watched=6)
+        load = Load(fleet.servers, RUNS, STEPS, watched=6)
         wait_until(lambda: len(load.posted) >= BEFORE and effects(primary))
         lost(primary, stack)
         accepted = set(load.posted.values())

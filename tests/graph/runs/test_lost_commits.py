@@ -1,0 +1,117 @@
+"""A server that has its Postgres alone and outlives a crash of it builds on nothing that is lost.
+
+What does not wait for the disk is written here after ten seconds, so that all of it is lost.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.databases.postgres import PostgresServer, runs_kept_in
+from tests.support.own_tools.gate_tool import GATE
+from tests.support.patience import wait_until
+from tests.support.runs.fleet_history import breaches, effects
+from tests.support.servers.event_reader import Watcher
+from tests.support.servers.fleet import Load
+from tests.support.servers.server_process import ServerProcess, serving
+
+TOOLS = f"tests.support.own_tools.effects:lay,{GATE}"
+
+#: Nothing is written to the disk that nobody waits for.
+LATE = ("wal_writer_delay=10s", "wal_writer_flush_after=1GB")
+
+#: How many runs stand at a gate, of which some hold a thread there.
+STANDING, HOLDING = 12, 3
+
+
+@pytest.fixture(scope="module")
+def late() -> Iterator[PostgresServer]:
+    with PostgresServer(*LATE) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(late: PostgresServer, tmp_path: Path) -> Iterator[PostgresServer]:
+    with runs_kept_in(tmp_path, late.empty()):
+        yield late
+
+
+def crash(postgres: PostgresServer, server: ServerProcess) -> None:
+    """Kill all of its processes, and start it again; the server has noticed when this returns."""
+    held = _held(server)
+    postgres.kill()
+    postgres.start()
+    wait_until(lambda: _held(server) > held, otherwise=lambda: "\n".join(server.lines))
+
+
+def _held(server: ServerProcess) -> int:
+    return sum("is held again" in line for line in list(server.lines))
+
+
+def marks(record: dict[str, Any]) -> Sequence[str]:
+    return [mark["what"] for mark in record["marks"]]
+
+
+def whole(watcher: Watcher) -> bool:
+    assert watcher.join()
+    return [event["id"] for event in watcher.seen] == [*range(1, len(watcher.seen) + 1)]
+
+
+def test_runs_are_resumed_from_what_is_stored(postgres: PostgresServer, tmp_path: Path) -> None:
+    with serving(tmp_path, tools=TOOLS, in_flight=f"{STANDING}") as server:
+        doing = ["hold" if n < HOLDING else "pass" for n in range(STANDING)]
+        ids = [
+            server.post(f"pass gate f, then lay w{n:02}a, then {does} gate g, then lay w{n:02}b")
+            for n, does in enumerate(doing)
+        ]
+        queued = [server.post(f"lay x{n}") for n in range(3)]
+        watchers = [Watcher(run_id, lambda: server.url) for run_id in ids[:: STANDING // 4]]
+        server.open_gate("f")  # what follows waits for no disk
+        for run_id in ids:
+            server.until(run_id, lambda record: (record["current"] or {}).get("step") == 3)
+        assert len(effects(postgres)) == STANDING
+
+        crash(postgres, server)
+        server.open_gate("g")
+
+        records = [server.settled(run_id) for run_id in ids]
+        later = [server.settled(run_id) for run_id in queued]
+        assert {record["status"] for record in (*records, *later)} == {"completed"}
+        assert [*breaches(postgres)] == []
+        laid = [f"w{n:02}{part}" for n in range(STANDING) for part in "ab"]
+        assert effects(postgres) == [*laid, "x0", "x1", "x2"]
+        assert all(map(whole, watchers))
+        assert {("taken_up",)} == {tuple(marks(record)) for record in records}
+        assert [marks(record) for record in later] == [[], [], []]
+
+
+def test_a_run_comes_to_wait_again(postgres: PostgresServer, tmp_path: Path) -> None:
+    with serving(tmp_path, tools=TOOLS) as server:
+        run_id = server.ask("lay w")
+        crash(postgres, server)
+        server.until(run_id, lambda record: record["status"] == "waiting")
+        assert server.client.post(f"/runs/{run_id}/approve").is_success
+        assert server.settled(run_id)["status"] == "completed"
+        assert ([*breaches(postgres)], effects(postgres)) == ([], ["w"])
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_done_twice_under_load(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAUSE", "1.5")
+    with serving(tmp_path, tools=TOOLS) as server:
+        load = Load([server], 60, 4, watched=6)
+        for _ in range(3):
+            time.sleep(random.uniform(1.0, 3.0))
+            crash(postgres, server)
+        load.join()
+        records = [server.settled(run_id) for run_id in load.posted.values()]
+        assert {record["status"] for record in records} == {"completed"}
+        assert [*breaches(postgres)] == []
+        assert effects(postgres) == load.words
+        assert all(map(whole, load.watchers))
