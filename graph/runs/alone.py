@@ -17,6 +17,7 @@ from graph.runs.recovery import apply_stored_retry
 from graph.runs.runner import Runner
 from graph.state.row import RunRow
 from graph.storage.fleet import LeaseLost, SoleLease, lease
+from graph.storage.owned import Tenure
 
 logger = logging.getLogger("runwright.runs")
 
@@ -48,7 +49,7 @@ class LoneRuns:
             self._since = time.time()  # earlier ones are left as they are
         self._executor.start(self._execute, self._runs.release)
         if self._tenure:
-            self._do(self._watch(self._tenure.look))
+            self._do(self._watch(self._tenure))
 
     async def close(self) -> None:
         """Resume nothing more."""
@@ -95,24 +96,26 @@ class LoneRuns:
 
     # After the database was away.
 
-    async def _watch(self, look: asyncio.Event) -> None:
+    async def _watch(self, tenure: Tenure) -> None:
         while True:
-            await look.wait()
-            look.clear()
-            self._give_up()
+            await tenure.look.wait()
+            tenure.look.clear()
+            lease.set(tenure.lease)
+            self._give_up(tenure.lease)
             try:
                 await self._resume()
+            except LeaseLost:
+                tenure.look.set()
             except self._storage.errors as error:
                 self._storage.faults.tell(error)
-                look.set()
+                tenure.look.set()
             await asyncio.sleep(PAUSE)
 
-    def _give_up(self) -> None:
+    def _give_up(self, current: SoleLease) -> None:
         """End each execution that began before the database lost something."""
-        assert self._tenure is not None
         for run_id, began in [*self._leases.items()]:
             live = self._runs.get(run_id)
-            if began != self._tenure.lease and live:
+            if began != current and live:
                 del self._leases[run_id]
                 self._note_given_up(live)
                 self._executor.interrupt(live)
@@ -123,6 +126,8 @@ class LoneRuns:
 
         An order, or an acceptance, may be stored that was not acknowledged.
         """
+        # A write of what was given up may still be on its way, or its connection be gone.
+        await self._storage.index.check()
         rows = await self._storage.index.unsettled()
         left = [row for row in rows if row.created_at >= self._since]
         for row in left:

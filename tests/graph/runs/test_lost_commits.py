@@ -52,6 +52,15 @@ def _held(server: ServerProcess) -> int:
     return sum("is held again" in line for line in list(server.lines))
 
 
+def stand(server: ServerProcess, run_id: str, step: int) -> None:
+    server.until(run_id, lambda record: (record["current"] or {}).get("step") == step)
+
+
+def flush(server: ServerProcess) -> None:
+    """Have all on the disk that was written so far: what is accepted comes after it."""
+    server.settled(server.post("1 + 1"))
+
+
 def marks(record: dict[str, Any]) -> Sequence[str]:
     return [mark["what"] for mark in record["marks"]]
 
@@ -72,7 +81,7 @@ def test_runs_are_resumed_from_what_is_stored(postgres: PostgresServer, tmp_path
         watchers = [Watcher(run_id, lambda: server.url) for run_id in ids[:: STANDING // 4]]
         server.open_gate("f")  # what follows waits for no disk
         for run_id in ids:
-            server.until(run_id, lambda record: (record["current"] or {}).get("step") == 3)
+            stand(server, run_id, 3)
         assert len(effects(postgres)) == STANDING
 
         crash(postgres, server)
@@ -97,6 +106,51 @@ def test_a_run_comes_to_wait_again(postgres: PostgresServer, tmp_path: Path) -> 
         assert server.client.post(f"/runs/{run_id}/approve").is_success
         assert server.settled(run_id)["status"] == "completed"
         assert ([*breaches(postgres)], effects(postgres)) == ([], ["w"])
+
+
+def test_a_run_that_is_to_be_cancelled_is_cancelled(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with serving(tmp_path, tools=TOOLS) as server:
+        run_id = server.post("pass gate f, then lay w, then pass gate g")
+        stand(server, run_id, 1)
+        flush(server)
+        server.open_gate("f")
+        stand(server, run_id, 3)
+        held = _held(server)
+        postgres.kill()
+        refused = server.client.post(f"/runs/{run_id}/cancel")
+        postgres.start()
+        wait_until(lambda: _held(server) > held)
+        server.until(run_id, lambda record: marks(record) == ["taken_up"])
+        assert refused.status_code == 503
+        assert server.client.post(f"/runs/{run_id}/cancel").is_success
+        assert marks(server.get(run_id)) == ["taken_up", "cancel"]
+        assert [*breaches(postgres)] == []
+
+
+def test_runs_of_a_thread_go_on_one_after_the_other(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with serving(tmp_path, tools=TOOLS) as server:
+
+        def post(prompt: str) -> str:
+            given = {"prompt": prompt, "thread_name": "t"}
+            return str(server.client.post("/runs", json=given).json()["run_id"])
+
+        ids = [post("pass gate f, then lay a, then pass gate g"), *map(post, ["lay b", "lay c"])]
+        stand(server, ids[0], 1)
+        flush(server)
+        server.open_gate("f")
+        stand(server, ids[0], 3)
+        crash(postgres, server)
+        server.open_gate("g")
+        records = [server.settled(run_id) for run_id in ids]
+        assert ([*breaches(postgres)], effects(postgres)) == ([], ["a", "b", "c"])
+        assert [marks(record) for record in records] == [["taken_up"], [], []]
+        ends = [record["completed_at"] for record in records]
+        begins = [record["started_at"] for record in records]
+        assert all(end <= begin for end, begin in zip(ends, begins[1:], strict=False))
 
 
 @pytest.mark.slow
