@@ -42,7 +42,7 @@ NO_LEASE = Lease(0, -1)
 
 
 class LeaseLost(Exception):
-    """The run goes on from what is stored, in this process or another one; nothing was written."""
+    """The run is resumed from what is stored, here or by another process; nothing was written."""
 
     def __init__(self) -> None:
         super().__init__("the run was taken over, or the database has lost what came last of it")

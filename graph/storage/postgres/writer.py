@@ -91,8 +91,8 @@ class PostgresWriter:
         The death of the process after this returned loses nothing; one of the database's machine
         may, unless it was `durable`. A caller that is cancelled does not undo its write. Raises
         `psycopg.Error`, and then nothing of it was written, unless the connection was lost: then
-        that is not known. Raises `LeaseLost` where the run that is executed here goes on
-        from what is stored; then nothing was written either.
+        that is not known. Raises `LeaseLost` where the run that is executed here is to be
+        resumed from what is stored; then nothing was written either.
         """
         written = await self.write_each(*statements, durable=durable)
         return written[-1].changed

@@ -86,7 +86,7 @@ def test_runs_go_on_however_often_their_connections_are_cut(
         check_once(server, ids)
 
 
-#: Runs as they are where nobody was told that they were accepted, decided about, or cancelled.
+#: What is accepted, decided or cancelled, and not acknowledged.
 ACCEPTED = """
     INSERT INTO runs (run_id, owner, prompt, words, limits, created_at, status, starts,
         thread_id)
