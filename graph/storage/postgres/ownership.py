@@ -128,6 +128,7 @@ class Ownership:
         cursor.nextset()
         [self.epoch] = await cursor.fetchone()
         await self._look_at_mark(self._connection)
+        self.look.clear()  # what is stored by now is looked at in any case
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:

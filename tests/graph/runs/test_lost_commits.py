@@ -108,6 +108,22 @@ def test_a_run_comes_to_wait_again(postgres: PostgresServer, tmp_path: Path) -> 
         assert ([*breaches(postgres)], effects(postgres)) == ([], ["w"])
 
 
+def test_an_attempt_that_is_lost_is_made_again(postgres: PostgresServer, tmp_path: Path) -> None:
+    tools = f"{TOOLS},examples.flaky:fail_times"
+    with serving(tmp_path, tools=tools, backoff="3600") as server:
+        run_id = server.post("pass gate f, then fail 1 times, then lay w")
+        stand(server, run_id, 1)
+        flush(server)
+        server.open_gate("f")
+        server.until(run_id, lambda record: (record["current"] or {}).get("not_before"))
+        crash(postgres, server)
+        server.until(run_id, lambda record: marks(record) == ["taken_up"])
+        server.end_backoff(run_id)
+        record = server.settled(run_id)
+        assert ([*breaches(postgres)], effects(postgres)) == ([], ["w"])
+        assert [made["status"] for made in record["execution_log"]] == ["ok", "error", "ok", "ok"]
+
+
 def test_a_run_that_is_to_be_cancelled_is_cancelled(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -169,3 +185,4 @@ def test_nothing_is_lost_or_done_twice_under_load(
         assert [*breaches(postgres)] == []
         assert effects(postgres) == load.words
         assert all(map(whole, load.watchers))
+        assert [line for line in server.lines if line.split()[1] == "error"] == []
