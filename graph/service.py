@@ -24,6 +24,7 @@ from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import NO_OPTIONS, Acceptance, RunOptions, lowered
+from graph.runs.alone import LoneRuns
 from graph.runs.context import RunContext, RunPolicy, thread
 from graph.runs.fleet import FleetRuns, Orders
 from graph.runs.health import Health, Servers
@@ -76,6 +77,7 @@ class Runs:
         self._runner = Runner(context, models=models)
         fleet = context.storage.fleet
         self._fleet = FleetRuns(context, self._runner, fleet, work=work) if fleet else None
+        self._alone = None if fleet else LoneRuns(context, self._runner)
         orders: Orders = self._fleet or self._runner
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context, policy.quotas)
@@ -101,10 +103,8 @@ class Runs:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
         if self._fleet:
             await self._fleet.open()
-        else:
-            if resume_unfinished:
-                await self._runner.queue_unfinished()
-            self._context.executor.start(self._runner.execute, self._context.live.release)
+        if self._alone:
+            await self._alone.open(resume_unfinished=resume_unfinished)
         if resume_unfinished:
             self.approval_gate.start_sweeping(self._policy.approval_expires)
         self._acceptance.ready = True
@@ -118,6 +118,8 @@ class Runs:
         await self.approval_gate.stop_sweeping()
         if self._fleet:
             await self._fleet.stop_taking()
+        if self._alone:
+            await self._alone.close()
         self._runner.drain()
         await self._context.executor.stop(grace)
         if self._fleet:

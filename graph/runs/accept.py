@@ -290,7 +290,7 @@ class Acceptance:
         if not self._rate.counted_with_run:
             await self.count_post(row.owner)
         try:
-            with context.executor.place():
+            with context.executor.place(row.run_id):
                 with context.storage.available():
                     position = await self._store(row, key)
                 if row.thread_name is not None:

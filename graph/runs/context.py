@@ -128,9 +128,10 @@ class RunReader:
     async def _retried(self, stored: RunState) -> RunState:
         """The state with the command to retry it that nobody has carried out yet, if there is one.
 
-        Where this process executes its runs alone it has carried it out by then.
+        Where this process executes its runs alone it has, unless the database has lost just that.
         """
-        if self._storage.fleet is None or stored["status"] not in SETTLED:
+        retried = (live := self._live.get(stored["run_id"])) and live.reason == "retried"
+        if not (self._storage.fleet or retried) or stored["status"] not in SETTLED:
             return stored
         row = await self._storage.index.find(stored["run_id"])
         if row is None or row.retry is None or not is_due(row.retry, stored):

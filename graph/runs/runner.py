@@ -20,7 +20,6 @@ from graph.runs.quarantine import Quarantine
 from graph.runs.recovery import (
     MAX_STARTS,
     Resumed,
-    apply_stored_retry,
     begin,
     carry_out,
     fail,
@@ -80,26 +79,6 @@ class Runner:
                 with suppress(*self._storage.errors):
                     await self._storage.index.note_start(live.run_id, starts=0, checkpoint_id=None)
                 self._runs.release(live)
-
-    async def queue_unfinished(self) -> None:
-        """Settle the runs whose cancellation was asked for, and queue those that are to go on.
-
-        A run that waits for a person is left to wait. Raises what the storage raises.
-        """
-        left = await self._storage.index.unsettled()
-        for row in left:
-            if row.cancel_at is not None:
-                await self.execute(row.run_id)
-        left = [row for row in left if row.cancel_at is None]
-        heads: dict[str, RunRow] = {}
-        for row in sorted(left, key=lambda row: row.status == "pending"):
-            heads.setdefault(row.thread, row)
-        due = [row for row in left if row.status != "waiting" or row.approval_answer]
-        for row in due:
-            await apply_stored_retry(self._graph, row, thread(row.run_id))
-        # First those that were started before and got no further.
-        for row in sorted(due, key=lambda row: row.checkpoint_id is None):
-            self.enqueue_unfinished(row, is_head=heads[row.thread] is row)
 
     def enqueue_unfinished(self, row: RunRow, *, is_head: bool) -> None:
         """Let a run go on that an earlier process left: one that may have ended it, alone."""
@@ -185,7 +164,7 @@ class Runner:
             except GraphDrained:
                 return  # after a checkpoint, which was told
             except LeaseLost:
-                raise  # the process that has the run continues it
+                raise  # who has the run continues it, from what is stored
             except asyncio.CancelledError:
                 if reason == "cancelling" or not _is_ordered(live):
                     raise

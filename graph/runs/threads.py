@@ -112,6 +112,10 @@ class ThreadQueues:
         live.thread_id = thread_id
         self._at[thread_id] = live
 
+    def is_free(self, thread_id: str) -> bool:
+        """Whether none of a thread has begun here, or is about to."""
+        return thread_id not in self._at
+
     def end(self, live: LiveRun) -> None:
         """A run is driven no further now."""
         if self._at.get(live.thread_id) is live:

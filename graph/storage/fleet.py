@@ -29,20 +29,28 @@ class Lease:
     mark: str = ""
 
 
+@dataclass(frozen=True)
+class SoleLease:
+    """The right of a process that has its database alone to execute runs, until that is marked
+    anew: as with a `Lease`, what was executed may not be stored then."""
+
+    mark: str
+
+
 #: No job has it, so that nothing is written by who executes without one.
 NO_LEASE = Lease(0, -1)
 
 
 class LeaseLost(Exception):
-    """Another process executes the run by now, or may; nothing was written."""
+    """The run is resumed from what is stored, here or by another process; nothing was written."""
 
     def __init__(self) -> None:
-        super().__init__("the run was taken over by another process")
+        super().__init__("the run was taken over, or the database has lost what came last of it")
 
 
 #: The lease of the run that is executed in this context; None where what is written belongs to no
 #: execution, as orders and what is accepted.
-lease: ContextVar[Lease | None] = ContextVar("lease", default=None)
+lease: ContextVar[Lease | SoleLease | None] = ContextVar("lease", default=None)
 
 
 @contextmanager

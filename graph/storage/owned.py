@@ -1,9 +1,13 @@
 """One process owns a database: what others find of it where they want it too."""
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
+
+from graph.storage.fleet import SoleLease
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,20 @@ class Owner:
             return False
         expected = ServerAddress(self.url, self.secret).proof(nonce)
         return hmac.compare_digest(expected.encode(), proof.encode())
+
+
+class Tenure(Protocol):
+    """What a process knows that has its database alone, and may outlive a crash of that.
+
+    `lease` is that of executions that begin now: a new one once the database has lost what it had
+    acknowledged without waiting for its disk. `look` is set with that, and whenever the database
+    was away: what was asked for meanwhile may be stored although it was not acknowledged.
+    """
+
+    look: asyncio.Event
+
+    @property
+    def lease(self) -> SoleLease: ...
 
 
 class DatabaseOwned(Exception):

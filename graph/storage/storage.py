@@ -35,6 +35,7 @@ from graph.state.row import (
 from graph.storage.audit import Audit
 from graph.storage.fleet import Fleet
 from graph.storage.outbox import Outbox
+from graph.storage.owned import Tenure
 from graph.storage.search import Found, Search
 from graph.storage.threads import ThreadIndex
 from nodes.planning.model import Call, Cost
@@ -342,7 +343,7 @@ class Storage:
 
     `errors` are what the backend raises when it cannot be reached or written just now. `faults` is
     told of what it raised. `sizes` are the bytes of its files, by what they hold. `fleet` is there
-    where other processes execute its runs as well.
+    where other processes execute its runs as well, `tenure` where none does and it may crash alone.
     """
 
     backend: str
@@ -360,6 +361,7 @@ class Storage:
     audit: Audit = field(kw_only=True)
     sizes: Callable[[], Mapping[str, int]] = dict
     fleet: Fleet | None = None
+    tenure: Tenure | None = None
 
     @contextmanager
     def available(self) -> Iterator[None]:

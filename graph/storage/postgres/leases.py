@@ -8,7 +8,7 @@ Who has a lease of another one is refused, and the run goes on from what is stor
 """
 
 from graph.state.status import UNSETTLED
-from graph.storage.fleet import Lease
+from graph.storage.fleet import Lease, SoleLease
 from graph.storage.postgres.connection import SCHEMA
 from graph.storage.sql.statements import Statement, listed
 
@@ -105,6 +105,15 @@ FINISH_FUNCTION = f"""
 """  # noqa: S608 - constants only
 
 
-def check(lease: Lease) -> Statement:
+#: Where nobody else takes runs nothing is to be looked at but the mark; no job is the 0th.
+_CHECK_MARK = f"""
+    CASE WHEN NOT EXISTS (SELECT 1 FROM {SCHEMA}.since_loss WHERE mark = ?)
+    THEN {SCHEMA}.check_lease(0, -1, '') END
+"""  # noqa: S608 - constants only
+
+
+def check(lease: Lease | SoleLease) -> Statement:
     """The expression that fails in a transaction of who has not the lease any more."""
+    if isinstance(lease, SoleLease):
+        return _CHECK_MARK, (lease.mark,)
     return f"{SCHEMA}.check_lease(?, ?, ?)", (lease.job, lease.attempts, lease.mark)

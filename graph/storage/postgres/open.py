@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from graph.settings.keys import without_secrets
 from graph.storage.fleet import Fleet
-from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
+from graph.storage.owned import DatabaseOwned, Owner, ServerAddress, Tenure
 from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
 from graph.storage.postgres.jobs import PostgresJobs
@@ -80,7 +80,7 @@ async def open_postgres(
             await stack.enter_async_context(ownership.watching())
             writer = PostgresWriter(connecting(url), ownership.fence, ownership.refused, timed)
             stack.push_async_callback(writer.aclose)
-            storage = await _open(url, stack, writer)
+            storage = await _open(url, stack, writer, tenure=ownership)
         yield storage
 
 
@@ -172,7 +172,11 @@ def _not_refused(_: psycopg.Error) -> None:
 
 
 async def _open(
-    url: str, stack: AsyncExitStack, writer: PostgresWriter, fleet: Fleet | None = None
+    url: str,
+    stack: AsyncExitStack,
+    writer: PostgresWriter,
+    fleet: Fleet | None = None,
+    tenure: Tenure | None = None,
 ) -> Storage:
     reader = PostgresReader(connecting(url))
     stack.push_async_callback(reader.aclose)
@@ -209,6 +213,7 @@ async def _open(
         audit=SqlAudit(fetch, writer),
         sizes=lambda: sizes,
         fleet=fleet,
+        tenure=tenure,
     )
 
 

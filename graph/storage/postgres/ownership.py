@@ -3,7 +3,8 @@
 The lock (an advisory one of the session) keeps a second server away. It is not enough by itself: a
 cut connection gives it back under a process that lives. So each owner has a number higher than the
 one before, and each transaction looks whether it is still the last: who lost the lock writes no
-more, takes it back if nobody has had it since, and ends if somebody has.
+more, takes it back if nobody has had it since, and ends if somebody has. A database that crashed
+may have lost what came last, and has another mark then (`leases`): no execution of before writes.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from time import time
 
 import psycopg
 
+from graph.storage.fleet import SoleLease
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.postgres.connection import SCHEMA, Connect, Connection, answered, execute
 
@@ -54,6 +56,11 @@ _TAKE = """
     UPDATE owner SET epoch = epoch + 1, pid = ?, url = ?, secret = ?, since = ? RETURNING epoch
 """
 
+_MARK = "SELECT current_mark()"
+
+#: The class of what Postgres raises as it ends.
+_ENDING = "57P"
+
 _LEAVE = "UPDATE owner SET pid = NULL, url = NULL, secret = NULL WHERE epoch = ?"
 
 
@@ -86,6 +93,13 @@ class Ownership:
         self._end = end
         self._held = True
         self.epoch = 0
+        self.look = asyncio.Event()
+        self._lease = SoleLease("")
+
+    @property
+    def lease(self) -> SoleLease:
+        """The right to execute runs from now on."""
+        return self._lease
 
     def fence(self, durable: bool, _: bool) -> Sequence[str]:
         """The expressions that a transaction begins with, that waits for the disk or does not.
@@ -100,6 +114,8 @@ class Ownership:
         """What the database raised; the process ends where that is its fence."""
         if error.sqlstate == FENCED:
             self._taken()
+        elif (error.sqlstate or _ENDING).startswith(_ENDING):  # nothing is known of its answer
+            self.look.set()
 
     def _taken(self) -> None:
         logger.error("%s belongs to another process now; this one ends", self._place)
@@ -111,6 +127,8 @@ class Ownership:
         cursor = await execute(self._connection, _TAKE, (APPLICATION, WRITERS, *values))
         cursor.nextset()
         [self.epoch] = await cursor.fetchone()
+        await self._look_at_mark(self._connection)
+        self.look.clear()  # what is stored by now is looked at in any case
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -139,16 +157,23 @@ class Ownership:
                 await asyncio.sleep(AGAIN)
                 with suppress(psycopg.Error, TimeoutError):
                     self._held = await self._taken_back()
+            self.look.set()
             logger.warning("%s is held again, and nobody has had it meanwhile", self._place)
 
     async def _until_lost(self) -> None:
         """Raises `psycopg.Error` or `TimeoutError` when the connection is not there any more."""
         while True:
             async with asyncio.timeout(LATE):
-                await execute(self._connection, "SELECT 1")
+                await self._look_at_mark(self._connection)
             # A connection that is closed from the other end is noticed at once.
             async for _ in self._connection.notifies(timeout=BEAT):
                 pass
+
+    async def _look_at_mark(self, connection: Connection) -> None:
+        [mark] = await (await execute(connection, _MARK)).fetchone()
+        if mark != self._lease.mark:
+            self._lease = SoleLease(mark)
+            self.look.set()
 
     async def _taken_back(self) -> bool:
         """Whether the lock is held again; the process ends where another one has had it."""
@@ -161,6 +186,7 @@ class Ownership:
                 self._taken()
                 return False
             if locked:
+                await answered(self._look_at_mark(connection))
                 self._connection, connection = connection, self._connection
             return bool(locked)
         finally:

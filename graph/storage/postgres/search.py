@@ -14,11 +14,12 @@ from typing import Any
 
 import psycopg
 
-from graph.state import Status
+from graph.state import Learned, Status
 from graph.state.row import NO_QUOTA, Quota, RunRow
 from graph.state.status import STATUSES
 from graph.state.wording import searchable
 from graph.storage import search as bounds
+from graph.storage.fleet import without_lease
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.search import Found, Position, Search, SearchTooLarge, is_of_word, terms
@@ -58,6 +59,10 @@ class PostgresIndex(SqlIndex):
     async def check(self) -> None:
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
         await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
+
+    async def note_learned(self, run_id: str, learned: Learned) -> None:
+        with without_lease():  # the run waits by then, and nobody has it
+            await super().note_learned(run_id, learned)
 
     def _before_condition(self, row: RunRow, quota: Quota = NO_QUOTA) -> Sequence[Statement]:
         if not row.alone and quota == NO_QUOTA:

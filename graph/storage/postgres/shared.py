@@ -8,9 +8,8 @@ from typing import Any
 import psycopg
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
-from graph.state import Learned
 from graph.state.row import NO_QUOTA, Accepted, Quota, RunRow
-from graph.storage.fleet import PostRefused, Tell, without_lease
+from graph.storage.fleet import PostRefused, Tell
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.jobs import OUTDATED, ordering, queueing
 from graph.storage.postgres.limits import FULL, GRANTED, adding, counting
@@ -57,10 +56,6 @@ class SharedIndex(PostgresIndex):
             return await super().forks(run_id)
         finally:
             self._origins.discard(run_id)
-
-    async def note_learned(self, run_id: str, learned: Learned) -> None:
-        with without_lease():  # the run waits by then, and nobody has it
-            await super().note_learned(run_id, learned)
 
     async def _order(self, run_id: str, *statements: Statement) -> bool:
         ordered = await super()._order(run_id, ordering(run_id), *statements)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from graph.storage.fleet import Lease, LeaseLost, lease
+from graph.storage.fleet import Lease, LeaseLost, SoleLease, lease
 from graph.storage.postgres.connection import (
     Connect,
     Connection,
@@ -44,7 +44,7 @@ class _Submission:
 
     statements: Sequence[Statement]
     durable: bool
-    lease: Lease | None
+    lease: Lease | SoleLease | None
     done: asyncio.Future[Sequence[Written]]
 
     @property
@@ -91,8 +91,8 @@ class PostgresWriter:
         The death of the process after this returned loses nothing; one of the database's machine
         may, unless it was `durable`. A caller that is cancelled does not undo its write. Raises
         `psycopg.Error`, and then nothing of it was written, unless the connection was lost: then
-        that is not known. Raises `LeaseLost` where another process executes by now the run that
-        is executed here; then nothing was written either.
+        that is not known. Raises `LeaseLost` where the run that is executed here is to be
+        resumed from what is stored; then nothing was written either.
         """
         written = await self.write_each(*statements, durable=durable)
         return written[-1].changed

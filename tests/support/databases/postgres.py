@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -169,6 +169,13 @@ class PostgresServer:
             self._process.wait()
             self._process = None
 
+    def kill(self) -> None:
+        """SIGKILL all of its processes: its connections are cut."""
+        self._signal(signal.SIGKILL)
+        if self._process:
+            self._process.wait()
+            self._process = None
+
     def execute(self, sql: str, *values: Any, database: str = NAME) -> list[tuple[Any, ...]]:
         """The rows of a statement, in a transaction of its own."""
         with psycopg.connect(self.url_of(database), autocommit=True) as connection:
@@ -183,6 +190,17 @@ class PostgresServer:
         """The URL of the database, with nothing in its tables."""
         self.execute(f"{CUT} AND datname = '{NAME}'; {EMPTY}")
         return self.url
+
+    def _signal(self, number: signal.Signals) -> None:
+        """The first one first, which starts the others."""
+        if self._process is None:
+            return
+        first = self._process.pid
+        os.kill(first, number)
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                if int(path.read_text().rpartition(")")[2].split()[1]) == first:
+                    os.kill(int(path.parent.name), number)
 
     def _make_files(self) -> None:
         initdb = ("-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8")

@@ -1,10 +1,9 @@
 """A Postgres that another one follows, and what takes its place when it is gone."""
 
-import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -62,13 +61,6 @@ class Primary(PostgresServer):
         self._run("pg_basebackup", *reached, "-D", str(place), "-X", "stream", *options)
         (place / f"{Path(self.socket).name}.lock").unlink()  # of the socket of this one
 
-    def kill(self) -> None:
-        """SIGKILL all of its processes: its connections are cut."""
-        self._signal(signal.SIGKILL)
-        if self._process:
-            self._process.wait()
-            self._process = None
-
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """All of its processes stand still for as long as the context lasts: none answers."""
@@ -77,14 +69,3 @@ class Primary(PostgresServer):
             yield
         finally:
             self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        """The first one first, which starts the others."""
-        if self._process is None:
-            return
-        first = self._process.pid
-        os.kill(first, number)
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                if int(path.read_text().rpartition(")")[2].split()[1]) == first:
-                    os.kill(int(path.parent.name), number)

@@ -169,8 +169,10 @@ class Load:
     server. `refused` are the answers to those that were to come again.
     """
 
-    def __init__(self, fleet: FleetProcesses, runs: int, steps: int, *, watched: int) -> None:
-        self._urls = [server.url for server in fleet.servers]
+    def __init__(
+        self, servers: Sequence[ServerProcess], runs: int, steps: int, *, watched: int
+    ) -> None:
+        self._urls = [server.url for server in servers]
         self._prompts = [[f"w{run:05}s{step}" for step in range(steps)] for run in range(runs)]
         self._watched = max(1, runs // watched)
         self.words = [word for prompt in self._prompts for word in prompt]

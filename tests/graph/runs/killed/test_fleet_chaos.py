@@ -40,7 +40,7 @@ def test_nothing_is_lost_or_done_twice_in_chaos(
     monkeypatch.setenv("PAUSE", "0.3")
     tools = "tests.support.own_tools.effects:lay"
     with FleetProcesses(folder, servers=2, workers=3, tools=tools) as fleet:
-        load = Load(fleet, RUNS, STEPS, watched=WATCHED)
+        load = Load(fleet.servers, RUNS, STEPS, watched=WATCHED)
         acts = ["kill"] * KILLS + ["freeze"] * FREEZES + ["cut", "restart"]
         random.shuffle(acts)
         kills: list[float] = []

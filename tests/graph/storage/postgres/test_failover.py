@@ -1,4 +1,4 @@
-"""A fleet whose database fails over to a standby: nothing that was accepted is lost."""
+"""A fleet, or a server, whose database fails over: nothing that was accepted is lost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +13,7 @@ from tests.support.runs.fleet_history import breaches, effects, jobs_left
 from tests.support.servers.event_reader import Watcher
 from tests.support.servers.fleet import FleetProcesses, Load
 from tests.support.servers.proxies.forwarder import forwarding
+from tests.support.servers.server_process import serving
 
 TOOLS = "tests.support.own_tools.effects:lay"
 
@@ -69,7 +70,7 @@ def test_a_fleet_goes_on_at_the_standby(
         url, redirect = reached(primary, stack)
         stack.enter_context(runs_kept_in(tmp_path, url))
         fleet = stack.enter_context(FleetProcesses(tmp_path, servers=2, workers=2, tools=TOOLS))
-        load = Load(fleet, RUNS, STEPS, watched=6)
+        load = Load(fleet.servers, RUNS, STEPS, watched=6)
         wait_until(lambda: len(load.posted) >= BEFORE and effects(primary))
         lost(primary, stack)
         accepted = set(load.posted.values())
@@ -88,6 +89,29 @@ def test_a_fleet_goes_on_at_the_standby(
         assert [*breaches(standby)] == []
         assert effects(standby) == load.words
         wait_until(lambda: not jobs_left(standby))
+        for watcher in load.watchers:
+            assert whole(watcher)
+
+
+def test_a_server_that_has_it_alone_goes_on_at_the_standby(
+    tmp_path: Path, primary: Primary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAUSE", "1")
+    standby = primary.standby
+    with ExitStack() as stack:
+        url, redirect = by_one_address(primary, stack)
+        stack.enter_context(runs_kept_in(tmp_path, url))
+        server = stack.enter_context(serving(tmp_path, tools=TOOLS))
+        load = Load([server], RUNS, STEPS, watched=6)
+        wait_until(lambda: len(load.posted) >= BEFORE and effects(primary))
+        primary.kill()
+        standby.promote()
+        redirect()
+        load.join()
+        records = [server.settled(run_id) for run_id in load.posted.values()]
+        assert {record["status"] for record in records} == {"completed"}
+        assert [*breaches(standby)] == []
+        assert effects(standby) == load.words
         for watcher in load.watchers:
             assert whole(watcher)
 

@@ -1,19 +1,27 @@
 """What a server does while its Postgres is away, restarts, or cuts it off: it goes on."""
 
 import asyncio
+import json
 import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.postgres import connection
-from graph.storage.postgres.connection import NoAnswer, PostgresReader, TooManyReaders, connecting
+from graph.storage.postgres.connection import (
+    SCHEMA,
+    NoAnswer,
+    PostgresReader,
+    TooManyReaders,
+    connecting,
+)
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.patience import until, wait_until
@@ -76,6 +84,39 @@ def test_runs_go_on_however_often_their_connections_are_cut(
             if n % 5 == 0:
                 postgres.cut("datname = 'runwright'")
         check_once(server, ids)
+
+
+#: What is accepted, decided or cancelled, and not acknowledged.
+ACCEPTED = """
+    INSERT INTO runs (run_id, owner, prompt, words, limits, created_at, status, starts,
+        thread_id)
+    SELECT %s, owner, prompt, words, limits, created_at, 'pending', 1, %s FROM runs
+    WHERE run_id = %s
+"""
+DECIDED = "UPDATE runs SET decision = %s WHERE run_id = %s"
+CANCELLED = "UPDATE runs SET cancel_at = %s, cancel_by = 'client' WHERE run_id = %s"
+
+
+def test_what_was_stored_and_not_acknowledged_is_carried_out(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with runs_kept_in(tmp_path, postgres.empty()), serving(tmp_path, tools=FLAKY) as server:
+        first = server.post("add todo one")
+        server.settled(first)
+        accepted = str(uuid4())
+        approved, cancelled = server.ask("add todo two"), server.post("sleep 3600 seconds")
+        server.until(cancelled, lambda record: record["status"] == "running")
+        now = time.time()
+        decision = {"what": "approved", "at": now, "by": "me", "reason": None, "plan": None}
+        with psycopg.connect(postgres.url) as other:
+            other.execute(f"SET search_path TO {SCHEMA}".encode())
+            other.execute(ACCEPTED, (accepted, accepted, first))
+            other.execute(DECIDED, (json.dumps(decision), approved))
+            other.execute(CANCELLED, (now, cancelled))
+        postgres.cut("datname = 'runwright'")
+
+        ended = [server.settled(run_id)["status"] for run_id in (accepted, approved, cancelled)]
+    assert ended == ["completed", "completed", "cancelled"]
 
 
 async def test_a_reader_whose_connections_were_cut_reads_on_others(

@@ -1,5 +1,6 @@
 """Who has a Postgres database: one process, whatever becomes of its connections."""
 
+import asyncio
 import signal
 import threading
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
+from graph.storage.fleet import LeaseLost, lease, without_lease
 from graph.storage.open import open_storage
 from graph.storage.owned import DatabaseOwned, ServerAddress
 from graph.storage.postgres import ownership
 from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, TAKEN
+from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.patience import patience, wait_until
 from tests.support.servers.server_process import runwright, serving
@@ -101,6 +104,48 @@ async def test_nothing_is_written_by_a_process_that_was_overtaken(
     assert refused.value.sqlstate == FENCED
     assert ended == [TAKEN]
     assert postgres.execute("SELECT run_id FROM runwright.runs") == [("a",)]
+
+
+async def test_no_execution_of_before_a_loss_writes(postgres: PostgresServer) -> None:
+    async with open_storage(postgres.empty()) as storage:
+        tenure = storage.tenure
+        assert tenure is not None
+        before = tenure.lease
+        lease.set(before)
+        await storage.index.accept(row("a"))
+        tenure.look.clear()
+        postgres.execute("TRUNCATE runwright.since_loss")  # as a crash does
+        beside = asyncio.create_task(_accepted(storage, "b"))
+        with pytest.raises(LeaseLost):
+            await storage.index.accept(row("c"))
+        await beside  # in one transaction with it, maybe
+        await tenure.look.wait()
+        assert tenure.lease != before
+        with pytest.raises(LeaseLost):
+            await storage.index.accept(row("d"))
+        lease.set(tenure.lease)
+        await storage.index.accept(row("e"))
+
+    assert sorted(postgres.execute("SELECT run_id FROM runwright.runs")) == [("a",), ("b",), ("e",)]
+
+
+async def _accepted(storage: Storage, run_id: str) -> None:
+    with without_lease():
+        await storage.index.accept(row(run_id))
+
+
+@pytest.mark.parametrize(("how", "lost"), [(signal.SIGINT, False), (signal.SIGQUIT, True)])
+async def test_only_a_crash_of_the_database_loses_something(
+    postgres: PostgresServer, how: signal.Signals, lost: bool
+) -> None:
+    async with open_storage(postgres.empty()) as storage:
+        assert storage.tenure is not None
+        before = storage.tenure.lease
+        storage.tenure.look.clear()
+        postgres.stop(how)
+        postgres.start()
+        await storage.tenure.look.wait()
+        assert (storage.tenure.lease != before) == lost
 
 
 def test_a_killed_server_leaves_a_database_that_the_next_one_takes_at_once(
