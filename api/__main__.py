@@ -8,6 +8,11 @@ from contextlib import contextmanager
 #: The packages of this program, under names that somebody else's may have as well.
 PACKAGES = ("api", "graph", "nodes", "tools")
 
+#: What others import where they find it, do without where they do not, and use for nothing that is
+#: called here: 4 MB. HTTPX has a command line in colours; LangSmith's client, which LangChain
+#: loads, prefers HTTPX's next version to the one that is there.
+DISPENSABLE = ("httpx._main", "httpx2")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line (default: this process's); the exit code."""
@@ -17,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         # by then stays, and is in none of those to come.
         usual = gc.get_threshold()
         gc.set_threshold(5_000, 1_000, 1_000)
-        with _without("httpx._main"):
+        with _without(*DISPENSABLE):
             from api.cli.command import run_command
 
         gc.freeze()
@@ -36,19 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Where a module is not to be found, as importlib documents it, unless it is there already.
-
-    HTTPX imports its own command line where that finds what it needs, which colours answers: 3 MB.
-    """
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # what it says is not there
+def _without(*modules: str) -> Iterator[None]:
+    """Where modules are not to be found, as importlib documents it, but those there already."""
+    hidden = [module for module in modules if module not in sys.modules]
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # what says that they are not
     try:
         yield
     finally:
-        del sys.modules[module]
+        for module in hidden:
+            del sys.modules[module]
 
 
 def _hidden() -> str | None:

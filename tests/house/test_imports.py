@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.__main__ import DISPENSABLE
 from tests.house.rules import FLOORS, PACKAGES, House, below, imports_in
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
@@ -160,8 +161,8 @@ def test_what_is_not_configured_is_not_loaded() -> None:
 
 
 def test_a_command_loads_nothing_that_only_another_one_needs() -> None:
-    """HTTPX would bring colours for a command of its own."""
+    """What others would bring with them for something of their own is not loaded either."""
     loaded = loaded_by("from api.__main__ import main\nmain(['key', 'new', 'alice'])")
 
     assert {"api.cli.serve", "httpx"} <= loaded
-    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED, *OF_COMMANDS, "httpx._main"}
+    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED, *OF_COMMANDS, *DISPENSABLE}
