@@ -9,9 +9,10 @@ from contextlib import contextmanager
 PACKAGES = ("api", "graph", "nodes", "tools")
 
 #: What others import where they find it, do without where they do not, and use for nothing that is
-#: called here: 4 MB. HTTPX has a command line in colours; LangSmith's client, which LangChain
-#: loads, prefers HTTPX's next version to the one that is there.
-DISPENSABLE = ("httpx._main", "httpx2")
+#: called here: 5 MB. HTTPX has a command line in colours. LangSmith's client, which LangChain
+#: loads, prefers HTTPX's next version to the one that is there, and names a type of OpenTelemetry's
+#: SDK, which is loaded where traces are exported.
+DISPENSABLE = ("httpx._main", "httpx2", "opentelemetry.sdk")
 
 
 def main(arguments: list[str] | None = None) -> int:
