@@ -1,6 +1,7 @@
 """The API's description of itself: which problems each route may answer with."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -65,7 +66,7 @@ def problems(*causes: Cause) -> dict[int | str, dict[str, Any]]:
     kinds: dict[int | str, list[Kind]] = {}
     for kind in (PROBLEMS[cause] for cause in (*causes, *ALWAYS)):
         kinds.setdefault(kind.status, []).append(kind)
-    return {status: _response(kinds[status]) for status in kinds}
+    return {status: _response((*found,)) for status, found in kinds.items()}
 
 
 def run_events(description: str) -> dict[str, Any]:
@@ -124,7 +125,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _response(kinds: list[Kind]) -> dict[str, Any]:
+@cache  # most routes have the same ones
+def _response(kinds: tuple[Kind, ...]) -> dict[str, Any]:
     response: dict[str, Any] = {
         "description": "\n".join(f"- `{kind.type}`: {kind.title}" for kind in kinds),
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},

@@ -22,7 +22,7 @@ from graph.record.explain import Explanation
 from graph.record.record import Record
 from graph.settings import SettingValue
 from graph.state.wording import Time, counted, doc, rfc3339
-from nodes.patterns.planner import overlapping_phrases
+from nodes.fallback_plan import overlaps
 from tools.registry import Tool, undeclared, undeclared_words
 
 
@@ -227,8 +227,8 @@ class DoctorAnswer(TypedDict):
 
 def tool_findings(tools: Mapping[str, Tool]) -> Iterator[Finding]:
     """What is doubtful about tools. Raises `InvalidPhrase`."""
-    for overlap in overlapping_phrases(tools):
-        yield Finding("tools", "warning", str(overlap))
+    for overlap in overlaps(tools):
+        yield Finding("tools", "warning", overlap)
     if names := undeclared(tools):
         yield Finding("tools", "warning", undeclared_words(names))
 

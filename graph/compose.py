@@ -37,7 +37,7 @@ from graph.telemetry.observer import RunObserver, together
 from graph.telemetry.traces import telling_again, tracing
 from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
 from nodes.approval.in_doubt import DoubtGate
-from nodes.fallback_plan import LazyPlanner
+from nodes.fallback_plan import LazyPlanner, overlaps
 from nodes.planning.model import ModelLadder
 from tools.loading import builtin, load
 from tools.registry import InvalidTool, Tool, make_tools, undeclared, undeclared_words
@@ -71,7 +71,8 @@ async def open_runs(
     endpoints = make_endpoints(settings.webhooks) if resume_unfinished else ()
     if settings.mcp:
         tools = Toolbox(tools)
-    _warn_of_overlaps(tools)
+    for overlap in overlaps(tools):
+        logger.warning("%s", overlap)
     planner = LazyPlanner(tools)
     if resume_unfinished and (names := undeclared(tools)):
         logger.warning("%s", undeclared_words(names))
@@ -237,14 +238,6 @@ def _retention(settings: Settings, storage: Storage, runs: Runs) -> Retention | 
         errors=(StorageUnavailable, *storage.errors),
         give_back=storage.give_back,
     )
-
-
-def _warn_of_overlaps(tools: Mapping[str, Tool]) -> None:
-    if any(tool.phrases for tool in tools.values()):
-        from nodes.patterns.planner import overlapping_phrases  # what the planner is loaded with
-
-        for overlap in overlapping_phrases(tools):
-            logger.warning("%s", overlap)
 
 
 #: How long a server answers before anything is loaded beside that, in seconds.

@@ -103,6 +103,18 @@ def _planner_of(tools: Mapping[str, Tool]) -> "PatternPlanner":
             tools = {**tools, error.tool: blamed.model_copy(update={"phrases": ()})}
 
 
+def overlaps(tools: Mapping[str, Tool]) -> list[str]:
+    """Which own phrases of tools take sentences away from the built-in ones, in words.
+
+    Raises `InvalidPhrase` when a phrase is no good.
+    """
+    if not any(tool.phrases for tool in tools.values()):
+        return []
+    from nodes.patterns.planner import overlapping_phrases  # which is loaded for the phrases anyway
+
+    return [str(overlap) for overlap in overlapping_phrases(tools)]
+
+
 async def fallback_plan(
     state: RunState,
     *,

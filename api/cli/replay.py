@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -250,6 +249,8 @@ def _lines_of(one: Replayed) -> Iterator[str]:
 
 def _write_junit(file: Path, results: Sequence[Replayed]) -> None:
     """One test case a run. Raises `NotReplayed` where it cannot be written."""
+    from xml.etree import ElementTree  # half a megabyte, which no other command needs
+
     failed = sum(one.found is not None and not one.same for one in results)
     broken = sum(one.found is None for one in results)
     suite = ElementTree.Element(

@@ -45,7 +45,7 @@ def _unknown_names(environment: Mapping[str, str]) -> list[str]:
 
 
 def _field(error: Any) -> str:
-    return str(error["loc"][0]).lower().removeprefix(PREFIX.lower())
+    return str(error["loc"][0])
 
 
 def _as_given(value: Any) -> Any:

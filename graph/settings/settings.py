@@ -1,20 +1,15 @@
 """Every setting: its name, what it may be, and what it is for."""
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from graph.settings.configured import (
     ModelName,
@@ -35,8 +30,6 @@ PREFIX = "RUNWRIGHT_"
 #: Settings whose values are told to nobody, not even when they are wrong.
 SECRET = frozenset({"api_key", "api_keys"})
 
-CommaSeparated = Annotated[tuple[str, ...], NoDecode]
-
 
 class InvalidSettings(Exception):
     """A setting that cannot be used; each line has its name, its value and what is allowed.
@@ -49,21 +42,30 @@ class InvalidSettings(Exception):
         self.fields = tuple(fields)
 
 
-class Settings(BaseSettings):
-    """The settings of one process. Times in seconds, sizes in bytes unless said otherwise."""
+class Settings(BaseModel):
+    """The settings of one process. Times in seconds, sizes in bytes unless said otherwise.
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    What is not given comes from the environment, whatever the case of its names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def __init__(self, **given: Any) -> None:
+        variables = {name.upper(): value for name, value in os.environ.items()}
+        named = {name: f"{PREFIX}{name.upper()}" for name in type(self).model_fields}
+        found = {name: variables[one] for name, one in named.items() if one in variables}
+        super().__init__(**found | given)
 
     # Where the server listens
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    allowed_hosts: Annotated[CommaSeparated, AfterValidator(check_hosts)] = Field(
+    allowed_hosts: Annotated[tuple[str, ...], AfterValidator(check_hosts)] = Field(
         (), description="names beside the loopback ones that the Host header may have"
     )
     open_to_all: bool = Field(
         False, description="whether a server without keys may listen beyond loopback"
     )
-    cors_origins: Annotated[CommaSeparated, AfterValidator(check_origins)] = Field(
+    cors_origins: Annotated[tuple[str, ...], AfterValidator(check_origins)] = Field(
         (), description="other sites whose pages may call: https://one.example,…"
     )
     max_body: int = Field(64 * 1024, ge=1024, le=2**30, description="largest request body, bytes")
@@ -93,7 +95,7 @@ class Settings(BaseSettings):
     )
 
     # Whose the runs are
-    api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
+    api_keys: tuple[Key, ...] = Field(
         (), description="who may use the server: name:hash,… as `runwright key new` prints them"
     )
     api_key: SecretStr | None = Field(
@@ -124,7 +126,7 @@ class Settings(BaseSettings):
     )
 
     # What runs may do
-    tools: CommaSeparated = Field(
+    tools: tuple[str, ...] = Field(
         (), description="your own tools: module:function or ./file.py:function, …"
     )
     mcp: Path | None = Field(
@@ -186,7 +188,7 @@ class Settings(BaseSettings):
     )
 
     # Which models plan; without any, the pattern planner does
-    models: Annotated[tuple[ModelSettings, ...], NoDecode] = Field(
+    models: tuple[ModelSettings, ...] = Field(
         (), description='models in the order of trial, as JSON: ["openai/gpt-5-mini", …]'
     )
     model_complex: ModelName | None = Field(
@@ -222,7 +224,7 @@ class Settings(BaseSettings):
     answer: Literal["auto", "never"] = Field(
         "auto", description="whether a model that has planned a run answers in words at its end"
     )
-    model_prices: Annotated[dict[str, ModelPrice], NoDecode] = Field(
+    model_prices: dict[str, ModelPrice] = Field(
         {},
         description='own prices, USD per million tokens: {"openai/x": {"input": 1, "output": 2}}',
     )
@@ -273,7 +275,7 @@ class Settings(BaseSettings):
     forks_per_run: int = Field(100, ge=0, le=10**6, description="forks of one run; 0: any")
 
     # What is told
-    webhooks: Annotated[tuple[WebhookSettings, ...], NoDecode] = Field(
+    webhooks: tuple[WebhookSettings, ...] = Field(
         (), description='where ends and waits of runs are posted: [{"url": …, "secret_env": …}]'
     )
     traces: Literal["off", "otlp"] = Field(
@@ -283,18 +285,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug adds prompts and outputs"
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """No files: looking for each setting in none of them is half of what reading takes."""
-        return init_settings, env_settings
 
     @field_validator("api_keys", mode="before")
     @classmethod

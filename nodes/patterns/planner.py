@@ -22,7 +22,7 @@ from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission, is_question
 from nodes.patterns.examples import Examples
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
-from nodes.patterns.grammar.phrases import Choice, phrase_set
+from nodes.patterns.grammar.phrases import choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
 from nodes.patterns.own_phrases import own_phrases, spoken
 from nodes.patterns.planning import Account, Planning, Readers
@@ -67,7 +67,7 @@ class PatternPlanner:
         self._beginnings = phrase_set(BEGINNINGS)
         for phrase in self._phrases:
             if phrase.literals[0]:
-                self._beginnings.add(Choice([list(phrase.literals[0])]), True)
+                self._beginnings.add(choice([[(word,) for word in phrase.literals[0]]]), True)
         self._todos = TodoReader(self._tools)
         self._numbers = {phrase.tool: phrase.numbers for phrase in self._phrases}
 

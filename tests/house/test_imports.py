@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.__main__ import DISPENSABLE
 from tests.house.rules import FLOORS, PACKAGES, House, below, imports_in
 from tests.support.checkout import ROOT
 from tests.support.patience import patience
@@ -21,6 +22,10 @@ OF_SERVERS = (
     *("mcp", "mcp_types", "jsonschema", "jsonschema_rs"),
     *("tools.mcp", "tools.schema_budget", "tools.schema_tool"),
 )
+#: What a start does without: the language of the pattern planner, and LangGraph's protocol.
+UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "api.lg.requests")
+#: What the terminal shows and files hold at the end of one command.
+OF_COMMANDS = ("rich", "pygments", "xml.etree")
 HOUSE = House(ROOT)
 
 
@@ -133,16 +138,31 @@ def test_a_package_is_found_in_the_project_and_re_exports_nothing(layer: str) ->
     assert isinstance(only, ast.Expr)
 
 
+def loaded_by(code: str) -> set[str]:
+    """The modules of a process that has done this."""
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=patience(),
+        ).stdout.split()
+    )
+
+
 def test_what_is_not_configured_is_not_loaded() -> None:
     """A client of models costs seconds, 200 MB and a look at the network; MCP half a second."""
-    loaded = subprocess.run(
-        [sys.executable, "-c", "import api.app, graph.compose, sys; print(*sys.modules)"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=patience(),
-    ).stdout.split()
+    loaded = loaded_by("import api.app, graph.compose")
 
-    assert {"api.app", "graph.compose"} <= set(loaded)
-    assert not set(loaded) & {*MODEL_CLIENTS, *OF_SERVERS}
+    assert {"api.app", "graph.compose"} <= loaded
+    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED}
+
+
+def test_a_command_loads_nothing_that_only_another_one_needs() -> None:
+    """What others would bring with them for something of their own is not loaded either."""
+    loaded = loaded_by("from api.__main__ import main\nmain(['key', 'new', 'alice'])")
+
+    assert {"api.cli.serve", "httpx"} <= loaded
+    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED, *OF_COMMANDS, *DISPENSABLE}

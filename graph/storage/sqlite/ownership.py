@@ -5,14 +5,13 @@ another user has put there, and nothing is written through a symbolic link.
 """
 
 import errno
+import fcntl
 import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
 from graph.storage.storage import StorageError
@@ -71,12 +70,10 @@ def own(path: Path, server: ServerAddress | None = None) -> Iterator[Ownership]:
     check_place(path)
     lock_file, note = Path(f"{real}.lock"), Path(f"{real}.owner")
     made = [] if lock_file.exists() else [lock_file]
-    lock = FileLock(lock_file, mode=PRIVATE)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    lock = _locked(lock_file)
+    if lock is None:
         check_place(path)
-        raise FileOwned(path, read_owner(path)) from None
+        raise FileOwned(path, read_owner(path))
     try:
         check_place(path)  # what has been made since the first look too
         ownership = Ownership(real, made, killed=note.exists())
@@ -87,7 +84,30 @@ def own(path: Path, server: ServerAddress | None = None) -> Iterator[Ownership]:
         # Before the lock is given back: who waits for it sees that it is not there any more.
         for file in (*made, note):
             file.unlink(missing_ok=True)
-        lock.release()
+        os.close(lock)
+
+
+def _locked(file: Path) -> int | None:
+    """A descriptor that holds the lock of the OS on a file until it is closed, and with it the
+    process; None where another process holds it."""
+    while True:
+        flags = os.O_RDWR | os.O_NOFOLLOW
+        try:
+            lock = os.open(file, flags)
+        except FileNotFoundError:  # who may not make it, since it is another's, may have it
+            lock = os.open(file, flags | os.O_CREAT, PRIVATE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_nlink:  # else who held it has just taken it away
+                with suppress(PermissionError):
+                    os.fchmod(lock, PRIVATE)
+                return lock
+        except OSError as error:
+            os.close(lock)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return None
+            raise
+        os.close(lock)
 
 
 def check_place(path: Path) -> None:

@@ -26,7 +26,8 @@ class _State(Generic[Value]):
         self.next: dict[str, _State[Value] | None] = {}
 
 
-Elements = list["str | Choice"]
+#: One after the other: one of some words, or one of some sequences.
+Elements = list["tuple[str, ...] | Choice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,10 @@ class PhraseTable(Generic[Value]):
 
     def __init__(self) -> None:
         # By which words each place leads to which. Most places are never walked to: they are looked
-        # up by word from then on. The first one has thousands, a list that grows in its place.
-        self._edges: list[Any] = [[]]  # of tuples of a word and a place
+        # up by word from then on. The first one has hundreds, a list that grows in its place.
+        self._edges: list[Any] = [[]]  # of words, their place, words, their place …
         self._by_word: dict[int, dict[str, list[int]]] = {}
-        self._values: dict[int, list[Value]] = {}
+        self._values: dict[int, tuple[Value, ...]] = {}
         self._vocabulary: set[str] = set()
         self._known: dict[frozenset[int], _State[Value]] = {}
 
@@ -53,8 +54,10 @@ class PhraseTable(Generic[Value]):
         """Enter all of `phrases`; of several values for one phrase the first counts most."""
         self._known.clear()
         self._by_word.clear()
+        alone = (value,)
         for end in self._extend({0}, phrases):
-            self._values.setdefault(end, []).append(value)
+            before = self._values.get(end)
+            self._values[end] = (*before, value) if before else alone
 
     def longest(self, words: Sequence[str], start: int, end: int) -> tuple[int, Value] | None:
         """Where the longest phrase that begins at `start` ends, and its value."""
@@ -90,30 +93,24 @@ class PhraseTable(Generic[Value]):
 
     def _extend(self, starts: set[int], choice: Choice) -> set[int]:
         ends = set(starts) if choice.optional else set()
-        words = [option[0] for option in choice.options if len(option) == 1]
-        single = [word for word in words if isinstance(word, str)]
-        if single:
-            ends.add(self._step(starts, single))
         for option in choice.options:
-            if len(option) == 1 and isinstance(option[0], str):
-                continue
             here = starts
             for part in option:
                 here = (
                     self._extend(here, part)
                     if isinstance(part, Choice)
-                    else {self._step(here, [part])}
+                    else {self._step(here, part)}
                 )
             ends |= here
         return ends
 
-    def _step(self, starts: set[int], words: list[str]) -> int:
+    def _step(self, starts: set[int], words: tuple[str, ...]) -> int:
         self._vocabulary.update(words)
         target = len(self._edges)
         self._edges.append(())
-        edges = tuple((word, target) for word in words)
+        edge = (words, target)
         for start in starts:
-            self._edges[start] += edges
+            self._edges[start] += edge
         return target
 
     def _targets(self, place: int, word: str) -> Sequence[int]:
@@ -121,8 +118,10 @@ class PhraseTable(Generic[Value]):
         by_word = self._by_word.get(place)
         if by_word is None:
             by_word = self._by_word[place] = {}
-            for known, target in self._edges[place]:
-                by_word.setdefault(known, []).append(target)
+            edges = self._edges[place]
+            for words, target in zip(edges[::2], edges[1::2], strict=True):
+                for known in words:
+                    by_word.setdefault(known, []).append(target)
         return by_word.get(word, ())
 
     def _state(self, members: frozenset[int]) -> _State[Value]:
@@ -150,8 +149,9 @@ WordClasses = Mapping[str, Sequence[str]]
 def table(lines: Mapping[str, Value], classes: WordClasses | None = None) -> PhraseTable[Value]:
     """A table of lines, each with its value."""
     made: PhraseTable[Value] = PhraseTable()
+    parser = Parser(classes or {})
     for line, value in lines.items():
-        made.add(parse(line, classes or {}), value)
+        made.add(parser.parse(line), value)
     return made
 
 
@@ -169,12 +169,64 @@ _PIECE = re.compile(r"[()\[\]|]|<[^<>]+>|[^\s()\[\]|<>]+")
 _CLOSING = {"(": ")", "[": "]"}
 
 
-def parse(line: str, classes: WordClasses) -> Choice:
-    """What `line` stands for.
+class Parser:
+    """What lines stand for that use these word classes, each of which is read once."""
 
-    Raises `ValueError` when a group is not closed or a word class is not known.
-    """
-    return _options(line, iter(_PIECE.findall(line)), "", classes)
+    def __init__(self, classes: WordClasses) -> None:
+        self._classes = classes
+        self._known: dict[str, Choice] = {}
+        self._alone: dict[str, tuple[str, ...]] = {}
+
+    def parse(self, line: str) -> Choice:
+        """What `line` stands for.
+
+        Raises `ValueError` when a group is not closed or a word class is not known.
+        """
+        return self._options(line, iter(_PIECE.findall(line)), "")
+
+    def _options(self, line: str, pieces: Iterator[str], closing: str) -> Choice:
+        options: list[Elements] = [[]]
+        for piece in pieces:
+            if piece == closing:
+                return choice(options, optional=closing == "]")
+            if piece == "|":
+                options.append([])
+            elif piece in _CLOSING:
+                options[-1].append(self._options(line, pieces, _CLOSING[piece]))
+            elif piece[0] == "<":
+                options[-1].append(self._class(line, piece))
+            else:
+                alone = self._alone.get(piece)
+                if alone is None:
+                    alone = self._alone[piece] = (sys.intern(piece),)
+                options[-1].append(alone)
+        if closing:
+            raise ValueError(f"{closing!r} is missing in the phrase {line!r}")
+        return choice(options)
+
+    def _class(self, line: str, piece: str) -> Choice:
+        known = self._known.get(piece)
+        if known is None:
+            members = self._classes.get(piece[1:-1])
+            if members is None:
+                raise ValueError(f"the phrase {line!r} uses {piece}, which is no word class here")
+            parsed = [self.parse(member) for member in members]
+            known = choice(option for one in parsed for option in one.options)
+            self._known[piece] = known
+        return known
+
+
+def choice(options: Iterable[Elements], *, optional: bool = False) -> Choice:
+    """The choice of these sequences; those of one word are one, since they lead to one place."""
+    words: tuple[str, ...] = ()
+    longer: list[Elements] = []
+    for option in options:
+        match option:
+            case [tuple() as alone]:
+                words = words + alone if words else alone
+            case _:
+                longer.append(option)
+    return Choice([[words], *longer] if words else longer, optional)
 
 
 def backwards(choice: Choice) -> Choice:
@@ -190,41 +242,20 @@ def backwards(choice: Choice) -> Choice:
 
 def first_words(line: str, classes: WordClasses) -> set[str]:
     """The words with which the phrases of `line` may begin."""
-    return _firsts(parse(line, classes))
+    return _firsts(Parser(classes).parse(line))
 
 
 def _firsts(choice: Choice) -> set[str]:
     found: set[str] = set()
     for option in choice.options:
         for part in option:
-            if isinstance(part, str):
-                found.add(part)
+            if not isinstance(part, Choice):
+                found.update(part)
                 break
             found |= _firsts(part)
             if not part.optional:
                 break
     return found
-
-
-def _options(line: str, pieces: Iterator[str], closing: str, classes: WordClasses) -> Choice:
-    options: list[Elements] = [[]]
-    for piece in pieces:
-        if piece == closing:
-            return Choice(options, optional=closing == "]")
-        if piece == "|":
-            options.append([])
-        elif piece in _CLOSING:
-            options[-1].append(_options(line, pieces, _CLOSING[piece], classes))
-        elif piece[0] == "<":
-            members = classes.get(piece[1:-1])
-            if members is None:
-                raise ValueError(f"the phrase {line!r} uses {piece}, which is no word class here")
-            options[-1].append(Choice([[parse(member, classes)] for member in members]))
-        else:
-            options[-1].append(sys.intern(piece))
-    if closing:
-        raise ValueError(f"{closing!r} is missing in the phrase {line!r}")
-    return Choice(options)
 
 
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -268,14 +299,14 @@ class TemplateTable:
     def __init__(self, templates: Mapping[str, Iterable[str]], classes: WordClasses) -> None:
         self._before: PhraseTable[SentenceTemplate] = PhraseTable()
         self._after: PhraseTable[int] = PhraseTable()  # the orders of templates
-        order = 0
+        parser, order = Parser(classes), 0
         for action, lines in templates.items():
             for line in lines:
                 before, *inner, after = _SLOT.split(line)
                 between = phrase_set([inner[1]], classes) if len(inner) == 3 else None
                 template = SentenceTemplate(action, tuple(inner[0::2]), between, order)
-                self._before.add(parse(before, classes), template)
-                self._after.add(backwards(parse(after, classes)), order)
+                self._before.add(parser.parse(before), template)
+                self._after.add(backwards(parser.parse(after)), order)
                 order += 1
 
     def fits(self, symbols: Sequence[str]) -> list[Fit]:

@@ -5,6 +5,7 @@ Loading it takes a second or two of work, of which a start has little else. `For
 """
 
 import atexit
+import fcntl
 import json
 import os
 import select
@@ -203,10 +204,8 @@ def fork_server(with_models: bool = False) -> Path:
         place = Path(os.environ[_VARIABLE]) / ("models" if with_models else "plain")
         ready = place.with_suffix(".ready")
         if not ready.exists():
-            # Imported here: a command that a shell starts finds the server there.
-            from filelock import FileLock
-
-            with FileLock(place.with_suffix(".lock")):
+            with place.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
                 if not ready.exists():
                     _start(place, with_models=with_models)
                     ready.touch()
