@@ -170,7 +170,7 @@ def test_a_full_disk_is_a_line_a_minute_and_nothing_is_lost(tmp_path: Path) -> N
             server.client.post("/runs", json={"prompt": f"add todo {n}"}).status_code
             for n in range(100)
         }
-        # Its probe is smaller than a run: what has begun of a block of the disk may have room for it.
+        # Its probe is smaller than a run: the last block of the disk may have room for it.
         wait_until(lambda: server.client.get("/health/ready").status_code == 503)
         ready = server.client.get("/health/ready")
         read = server.client.get(f"/runs/{before}")
