@@ -303,7 +303,7 @@ class Executor:
                 await asyncio.wait(late, timeout=CANCEL_GRACE)
 
     def _dispatch(self) -> None:
-        while self._execute and self._free:
+        while self._execute and self._free and self._queue:
             try:
                 entry = self._queue.popleft(self._may_begin)
             except KeyError:
