@@ -57,6 +57,8 @@ _ELSEWHERE = "elsewhere"
 #: What is not stored of a checkpoint.
 _UNSTORED = ("id", "updated_channels")
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 #: The task of what comes from outside of all tasks.
 _NO_TASK = str(UUID(int=0))
 
@@ -211,13 +213,12 @@ class FoldingSaver(RunSaver):
                 checkpoint = {**checkpoint, "channel_values": values}
         stored, rest = _stored(thread, parent, checkpoint, new_versions)
         kind, packed = self.serde.dumps_typed(stored)
-        described = json.dumps(
+        described = _json(
             {
                 name: value
                 for name, value in get_checkpoint_metadata(config, metadata).items()
                 if value != {}
-            },
-            ensure_ascii=False,
+            }
         )
         statements: list[Statement] = [
             # What adds to a log that is stored whole is not read again.
