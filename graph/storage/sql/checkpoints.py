@@ -18,6 +18,7 @@ from langgraph.checkpoint.base import (
     empty_checkpoint,
     get_checkpoint_metadata,
 )
+from langgraph.checkpoint.serde.types import INTERRUPT
 
 from graph.state import logged, whole
 from graph.state.status import SETTLED
@@ -336,6 +337,10 @@ def _stored(
     stored: dict[str, Any] = {
         name: value for name, value in checkpoint.items() if name not in _UNSTORED
     }
+    if thread.follower is not None:
+        # It is interrupted nowhere; what was seen by then is noted anew where it is resumed.
+        seen = checkpoint["versions_seen"].items()
+        stored["versions_seen"] = {by: versions for by, versions in seen if by != INTERRUPT}
     if not changed and not _is_settled(checkpoint):
         values = checkpoint["channel_values"]
         kept = {channel: value for channel, value in values.items() if channel not in _SELDOM}

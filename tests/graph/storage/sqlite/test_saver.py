@@ -221,6 +221,7 @@ async def test_a_later_run_is_begun_without_its_input_and_stores_the_same(tmp_pa
     assert second.told[-1]["result"] == first.told[-1]["result"]
     for one, other in zip(*stored, strict=True):
         assert one.checkpoint["channel_versions"] == other.checkpoint["channel_versions"]
+        assert one.checkpoint["versions_seen"] == other.checkpoint["versions_seen"]
         assert one.metadata["step"] == other.metadata["step"]
         assert one.metadata["source"] == other.metadata["source"]
     assert stored[1][-1].parent_config is None
