@@ -180,8 +180,8 @@ async def _owner(request: Request) -> str:
     return owner
 
 
-async def _caller(request: Request) -> str:
-    owner = await _owner(request)  # no dependency of its own, which FastAPI would look at anew
+def named(owner: str) -> str:
+    """The caller, as records name who asked for something."""
     return CLIENT if owner == DEFAULT_OWNER else owner
 
 
@@ -192,6 +192,3 @@ AnonymousDep = Annotated[bool, Depends(_anonymous)]
 
 #: Whose the call is: nobody else's runs are there for it.
 OwnerDep = Annotated[str, Depends(_owner)]
-
-#: The caller, as records name who asked for something.
-CallerDep = Annotated[str, Depends(_caller)]

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, FailFast, Field, TypeAdapter
 
 from api.middleware.guards import unless_gone
 from api.openapi import WITH_BODY, problems
-from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
+from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.schemas import MOST_FAULTS, Body, Steps, Task, Words, whole
 from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotInDoubt, NotWaiting
@@ -125,7 +125,6 @@ async def approve_run(
     run_id: str,
     runs: RunsDep,
     owner: OwnerDep,
-    caller: CallerDep,
     body: ApproveCreate | None = None,
 ) -> Response:
     """Execute the plan of a waiting run, or an edited plan instead.
@@ -134,7 +133,9 @@ async def approve_run(
     answered with a 409.
     """
     plan, check = (body.plain_plan(), body.check) if body else (None, False)
-    return run_answer(await runs.approve(run_id, by=caller, owner=owner, plan=plan, check=check))
+    return run_answer(
+        await runs.approve(run_id, by=named(owner), owner=owner, plan=plan, check=check)
+    )
 
 
 @router.post(
@@ -149,12 +150,11 @@ async def reject_run(
     run_id: str,
     runs: RunsDep,
     owner: OwnerDep,
-    caller: CallerDep,
     body: RejectCreate | None = None,
 ) -> Response:
     """Settle a waiting run as cancelled, with nothing more done; its `error.type` is `rejected`."""
     reason = body.reason if body else None
-    rejected = await runs.reject(run_id, by=caller, owner=owner, reason=reason)
+    rejected = await runs.reject(run_id, by=named(owner), owner=owner, reason=reason)
     return run_answer(rejected)
 
 
@@ -168,15 +168,15 @@ async def reject_run(
         ),
     },
 )
-async def resolve_run(
-    run_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep, body: ResolveCreate
-) -> Response:
+async def resolve_run(run_id: str, runs: RunsDep, owner: OwnerDep, body: ResolveCreate) -> Response:
     """Say what became of a step that may have acted, with which a run waits.
 
     The decision is on disk before it is carried out, and there is one for each time that it is
     asked: a second one is answered with a 409.
     """
-    return run_answer(await runs.resolve(run_id, body.decided, body.output, by=caller, owner=owner))
+    return run_answer(
+        await runs.resolve(run_id, body.decided, body.output, by=named(owner), owner=owner)
+    )
 
 
 @router.post(

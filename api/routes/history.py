@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
+from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.routes.approval import PlanEdit
 from api.schemas import Body, RunCreated, Words, whole
 from api.views import Run, answered, json_answer
@@ -148,13 +148,11 @@ class ForkCreate(Body):
         ),
     },
 )
-async def fork_run(
-    run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep, caller: CallerDep
-) -> Response:
+async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep) -> Response:
     """Begin a new run from a checkpoint; the run itself stays as it is.
 
     Steps that were done by then are not executed again, unless they are edited.
     """
-    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner, by=caller)
+    record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner, by=named(owner))
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, None, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -11,7 +11,6 @@ from api.parameters import (
     PAGE,
     WAIT,
     After,
-    CallerDep,
     LastEventId,
     Limit,
     MaxValueBytes,
@@ -19,6 +18,7 @@ from api.parameters import (
     RunsDep,
     StrictRoute,
     Timeout,
+    named,
 )
 from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
 from api.schemas import RunCreate
@@ -130,7 +130,6 @@ async def create_run_and_wait(
     request: Request,
     runs: RunsDep,
     owner: OwnerDep,
-    caller: CallerDep,
     timeout: Timeout = WAIT,
     max_value_bytes: MaxValueBytes = None,
     idempotency_key: IdempotencyKeyHeader = None,
@@ -140,7 +139,7 @@ async def create_run_and_wait(
     One that waits until its plan is approved is answered at once, with 202. The run
     continues when the client leaves or the time is up.
     """
-    posted = await post_run(runs, body, idempotency_key, owner=owner, by=caller)
+    posted = await post_run(runs, body, idempotency_key, owner=owner, by=named(owner))
     run_id = posted.run_id
     accepted = posted.record or await runs.get(run_id, owner=owner)
     # It is accepted: that its end cannot be read must not make anybody post it again.

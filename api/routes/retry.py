@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from api.openapi import NEW_RUN, WITH_BODY, problems
-from api.parameters import CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
+from api.parameters import MaxValueBytes, OwnerDep, RunsDep, StrictRoute, named
 from api.schemas import Body, whole
 from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
@@ -102,7 +102,6 @@ async def retry_run(
     run_id: str,
     runs: RunsDep,
     owner: OwnerDep,
-    caller: CallerDep,
     body: RetryCreate | None = None,
     max_value_bytes: MaxValueBytes = None,
 ) -> Response:
@@ -112,7 +111,9 @@ async def retry_run(
     again, and with `replan` a model plans anew what is left.
     """
     request = body.plain_request() if body else RetryRequest()
-    return run_answer(await runs.retry(run_id, request, by=caller, owner=owner), max_value_bytes)
+    return run_answer(
+        await runs.retry(run_id, request, by=named(owner), owner=owner), max_value_bytes
+    )
 
 
 @router.post(

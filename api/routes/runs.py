@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import MOST, CallerDep, MaxValueBytes, OwnerDep, RunsDep, StrictRoute
+from api.parameters import MOST, MaxValueBytes, OwnerDep, RunsDep, StrictRoute, named
 from api.routes.search import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.views import (
@@ -218,11 +218,10 @@ async def create_run(
     body: RunCreate,
     runs: RunsDep,
     owner: OwnerDep,
-    caller: CallerDep,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response:
     """Accept a task. It is planned and executed after the answer; read the run to follow it."""
-    posted = await post_run(runs, body, idempotency_key, owner=owner, by=caller)
+    posted = await post_run(runs, body, idempotency_key, owner=owner, by=named(owner))
     # The first answer again: a run that is just accepted is pending.
     status = posted.record["status"] if posted.record else "pending"
     return json_answer({"run_id": posted.run_id, "status": status}, None, 201, posted.headers)
@@ -344,7 +343,6 @@ async def cancel_run(
     run_id: str,
     runs: RunsDep,
     owner: OwnerDep,
-    caller: CallerDep,
     body: CancelCreate | None = None,
 ) -> Response:
     """Cancel a run wherever it is. What was done stays done; the answer tells what that is.
@@ -353,7 +351,7 @@ async def cancel_run(
     answers the same.
     """
     return json_answer(
-        present_cancelled(await runs.cancel(run_id, by=caller, owner=owner)), Cancelled
+        present_cancelled(await runs.cancel(run_id, by=named(owner), owner=owner)), Cancelled
     )
 
 
@@ -382,10 +380,10 @@ async def explain_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
         **problems(*WITH_BODY, RunNotFound, NotSettled, StorageUnavailable),
     },
 )
-async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep) -> Response:
+async def remove_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     """Remove a settled run for good: record, events and log. What it did, as to-dos, stays.
 
     Who did what with it is kept at `GET /audit` for a time: its id, times and names, no content.
     """
-    await runs.remove(run_id, owner=owner, by=caller)
+    await runs.remove(run_id, owner=owner, by=named(owner))
     return Response(status_code=204)

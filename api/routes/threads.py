@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
 
 from api.openapi import WITH_BODY, problems
-from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
+from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.routes.search import CURSOR, LIMIT, LONGEST_PAGE, ORDER, PAGE, Name, Order, RunList
 from api.schemas import Body, Metadata, ThreadName
 from api.views import Run, answered, json_answer, shape
@@ -138,14 +138,12 @@ async def list_thread_runs(
         **problems(*WITH_BODY, ThreadNotFound, ThreadNotSettled, StorageUnavailable),
     },
 )
-async def remove_thread(
-    thread_id: str, runs: RunsDep, owner: OwnerDep, caller: CallerDep
-) -> Response:
+async def remove_thread(thread_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
     """Remove a thread with all of its runs for good, or nothing while one of them is not settled.
 
     Who did what with its runs is kept at `GET /audit` for a time: ids, times and names, no content.
     """
-    await runs.threads.remove(thread_id, owner=owner, by=caller)
+    await runs.threads.remove(thread_id, owner=owner, by=named(owner))
     return Response(status_code=204)
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import CallerDep, OwnerDep, RunsDep, StrictRoute
+from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.schemas import Body, RunCreated, ToolList, ToolView
 from api.views import json_answer
 from graph.commands.call import ToolNotFound
@@ -74,13 +74,11 @@ async def list_tools(runs: RunsDep, owner: OwnerDep) -> ToolList:
         ),
     },
 )
-async def call_tool(
-    name: str, body: ToolCallCreate, runs: RunsDep, owner: OwnerDep, caller: CallerDep
-) -> Response:
+async def call_tool(name: str, body: ToolCallCreate, runs: RunsDep, owner: OwnerDep) -> Response:
     """Accept one call of a tool as a run of one step, which nobody has to plan.
 
     It is recorded, attempted again and, as RUNWRIGHT_APPROVE says, asked about like any other.
     """
-    record = await runs.call(name, body.input, owner=owner, by=caller)
+    record = await runs.call(name, body.input, owner=owner, by=named(owner))
     called = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(called, None, 201, {"Location": f"/runs/{record['run_id']}"})

@@ -266,6 +266,10 @@ class Executor:
 
     async def _take_slot(self, job: Job) -> float:
         """Wait for a slot, among the runs of its owner; how long that took, in seconds."""
+        if self._free and not self._queue:
+            job.holds_slot = True
+            self._free -= 1
+            return 0.0
         slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(_Returning(job, slot), job.owner, begun=True)
         self._dispatch()
@@ -304,7 +308,7 @@ class Executor:
                 await asyncio.wait(late, timeout=CANCEL_GRACE)
 
     def _dispatch(self) -> None:
-        while self._execute and self._free:
+        while self._execute and self._free and self._queue:
             try:
                 entry = self._queue.popleft(self._may_begin)
             except KeyError:

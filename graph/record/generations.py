@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, cast
 
 from graph.state import Ending, ForkedFrom, Plan, RequiredApproval, Retry, Round, RunState, in_doubt
@@ -201,7 +202,12 @@ def root(run_id: str, generation: int, traceparent: str | None = None) -> Place:
 def trace_id_of(state: RunState) -> str:
     """The trace that a run is in now, in hexadecimal digits."""
     parents = traceparents(state)
-    return f"{root(state['run_id'], len(parents) - 1, parents[-1]).trace_id:032x}"
+    return _trace_id(state["run_id"], len(parents) - 1, parents[-1])
+
+
+@lru_cache(maxsize=4_096)  # each line of the log says it that is about the run
+def _trace_id(run_id: str, generation: int, traceparent: str | None) -> str:
+    return f"{root(run_id, generation, traceparent).trace_id:032x}"
 
 
 def span_id(run_id: str, about: str) -> int:

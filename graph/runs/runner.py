@@ -361,10 +361,11 @@ class GraphRunner:
                 else:  # by a checkpoint that nobody has followed
                     await self._projection.write(state)
             follower = Follower(log=state.get("log", []), status=state["status"], tell=tell)
-            with self._saver.follow(live.run_id, follower, new=new):
+            begins = split(state) if new else None
+            with self._saver.follow(live.run_id, follower, begins) as given:
                 # The follower is told what is stored: nothing is put together for a stream.
                 async for _ in self._graph.astream(
-                    cast("Channels", split(state)) if new else None,
+                    cast("Channels | None", given),
                     config,
                     stream_mode=[],
                     durability="sync",

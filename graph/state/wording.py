@@ -61,9 +61,12 @@ def counted(number: int, one: str, many: str | None = None, *, grouped: bool = F
     return f"{written} {one if number == 1 else many or f'{one}s'}"
 
 
+_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 def text_of(value: Any) -> str:
     """Text as it is, and anything else as JSON on one line."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else _json(value)
 
 
 def shortened(text: str, most: int) -> str:

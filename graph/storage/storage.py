@@ -328,12 +328,13 @@ class RunSaver(BaseCheckpointSaver[str]):
 
     @abstractmethod
     def follow(
-        self, run_id: str, follower: Follower, *, new: bool = False
-    ) -> AbstractContextManager[None]:
-        """Let somebody follow a run for as long as the context lasts.
+        self, run_id: str, follower: Follower, begins: Mapping[str, Any] | None = None
+    ) -> AbstractContextManager[Mapping[str, Any] | None]:
+        """Let somebody follow a run for as long as the context lasts; what the graph is then given.
 
-        A `new` one has no checkpoint, so that none is looked for; its row holds the input, so that
-        this is not stored again: its first checkpoint is that of the first node.
+        A new one `begins` with an input. It has no checkpoint, so that none is looked for; its row
+        holds the input, so that this is not stored again: its first checkpoint is that of the first
+        node. The graph is given nothing where the one before that is known without it.
         """
 
 

@@ -10,10 +10,8 @@ from typing import Any, Literal
 from graph.state.wording import printable, rfc3339, text_of
 from graph.telemetry.observer import AboutRuns
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-#: What says something of the line and not of what it is about.
-_ABOUT_THE_LINE = frozenset({"quotes"})
+#: What every record has, and what says something of the line: no fields of what it is about.
+_NO_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "quotes"}
 
 
 class TextFormatter(logging.Formatter):
@@ -47,6 +45,8 @@ class JsonFormatter(logging.Formatter):
 
 def configure_logging(form: Literal["text", "json"], level: str) -> None:
     """Send every log line of this process to standard error in one form."""
+    # No line names them, and each would be looked up for every line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(AboutRuns())
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -66,9 +66,11 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    left_out = _STANDARD | _ABOUT_THE_LINE
-    extra = {name: value for name, value in vars(record).items() if name not in left_out}
-    return {name: value for name, value in extra.items() if value is not None}
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if value is not None and name not in _NO_FIELDS
+    }
 
 
 def _value(value: Any) -> str:

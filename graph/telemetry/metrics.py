@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 from graph.queue.model_calls import ModelCalls
 from graph.runs.context import RunContext
@@ -164,7 +165,8 @@ class Metrics:
     def _counter(self, name: str, words: str, *labels: str) -> "Counter":
         from prometheus_client import Counter
 
-        return Counter(f"runwright_{name}", words, labels, registry=self.registry)
+        counter = Counter(f"runwright_{name}", words, labels, registry=self.registry)
+        return _remembering(counter)
 
     def _gauge(self, name: str, words: str, *labels: str) -> "Gauge":
         from prometheus_client import Gauge
@@ -176,9 +178,20 @@ class Metrics:
     ) -> "Histogram":
         from prometheus_client import Histogram
 
-        return Histogram(
+        histogram = Histogram(
             f"runwright_{name}", words, labels, buckets=(*buckets,), registry=self.registry
         )
+        return _remembering(histogram)
+
+
+#: A metric that is counted or observed.
+M = TypeVar("M", "Counter", "Histogram")
+
+
+def _remembering(metric: M) -> M:
+    """The metric, which finds the one with the same labels without its lock: none is removed."""
+    metric.labels = cache(metric.labels)  # type: ignore[method-assign]
+    return metric
 
 
 class Scrape:

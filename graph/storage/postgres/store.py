@@ -22,10 +22,18 @@ from langgraph.store.base import (
     SearchOp,
 )
 
-from graph.storage.sql.statements import LoopStore, Reader, Statement, Writer
+from graph.storage.sql.statements import (
+    ITEM_COLUMNS,
+    ONE_ITEM,
+    LoopStore,
+    Reader,
+    Statement,
+    Writer,
+    bounds_of,
+    item_of,
+    within,
+)
 from tools.receipts import waits_for_disk
-
-_COLUMNS = "prefix, key, value, created_at, updated_at"
 
 _PUT = """
     INSERT INTO store (prefix, key, value, expires_at, ttl_minutes) VALUES (?, ?, ?, ?, ?)
@@ -36,13 +44,9 @@ _PUT = """
 
 _FORGET = "DELETE FROM store WHERE prefix = ? AND key = ?"
 
-_ALL = f"SELECT {_COLUMNS} FROM store ORDER BY updated_at DESC, prefix, key"  # noqa: S608 - constants only
+_ALL = f"SELECT {ITEM_COLUMNS} FROM store ORDER BY updated_at DESC, prefix, key"  # noqa: S608 - constants only
 
-#: What is in a namespace, and in those below it: in the order of bytes a `/` comes after the `.`.
-_BELOW = f"""
-    SELECT {_COLUMNS} FROM store WHERE prefix = ? OR (prefix > ? AND prefix < ?)
-    ORDER BY updated_at DESC, prefix, key
-"""  # noqa: S608 - constants only
+_BELOW = within("ORDER BY updated_at DESC, prefix, key")
 
 
 class StoreUnreachable(psycopg.OperationalError, ConnectionError):
@@ -77,9 +81,9 @@ class PostgresStore(LoopStore):
     async def _read(self, op: Op) -> Result:
         match op:
             case GetOp():
-                sql = f"SELECT {_COLUMNS} FROM store WHERE prefix = ? AND key = ?"  # noqa: S608 - constants only
-                rows = await self._reader.execute_fetchall(sql, (text_of(op.namespace), op.key))
-                return next((_item(Item, row) for row in rows), None)
+                place = text_of(op.namespace), op.key
+                rows = await self._reader.execute_fetchall(ONE_ITEM, place)
+                return next((item_of(Item, row) for row in rows), None)
             case SearchOp():
                 return await self._search(op)
             case ListNamespacesOp():
@@ -91,12 +95,11 @@ class PostgresStore(LoopStore):
         if not op.filter:
             among, bounds = " LIMIT ? OFFSET ?", [op.limit, op.offset]
         if op.namespace_prefix:
-            path = text_of(op.namespace_prefix)
-            values: list[Any] = [path, f"{path}.", f"{path}/"]
-            rows = await self._reader.execute_fetchall(_BELOW + among, [*values, *bounds])
+            values: list[Any] = [*bounds_of(op.namespace_prefix), *bounds]
+            rows = await self._reader.execute_fetchall(_BELOW + among, values)
         else:
             rows = await self._reader.execute_fetchall(_ALL + among, bounds)
-        found = [_item(SearchItem, row) for row in rows]
+        found = [item_of(SearchItem, row) for row in rows]
         if op.filter:
             wanted = op.filter
             found = [item for item in found if _matches(item.value, wanted)]
@@ -123,17 +126,6 @@ def _written(op: PutOp) -> Statement:
 def text_of(namespace: Sequence[str]) -> str:
     """A namespace as a row has it."""
     return ".".join(namespace)
-
-
-def _item(kind: type[Any], row: Sequence[Any]) -> Any:
-    prefix, key, value, created_at, updated_at = row
-    return kind(
-        namespace=tuple(prefix.split(".")),
-        key=key,
-        value=orjson.loads(value),
-        created_at=created_at,
-        updated_at=updated_at,
-    )
 
 
 _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {

@@ -1,11 +1,7 @@
-"""Checkpoints as they are written: a super-step is one transaction that repeats little.
-
-Those that earlier versions wrote, with a channel for every field of a run, are converted as they
-are read. LangGraph would read them as empty, without an error: it knows the graph's channels only.
-"""
+"""Checkpoints as they are written: a super-step is one transaction that repeats little."""
 
 import json
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -18,13 +14,15 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
-    PendingWrite,
+    copy_checkpoint,
+    empty_checkpoint,
     get_checkpoint_metadata,
 )
+from langgraph.checkpoint.serde.types import INTERRUPT
 
-from graph.state import logged, split, whole
-from graph.state.run import DETAILS
+from graph.state import logged, whole
 from graph.state.status import SETTLED
+from graph.storage.sql.conversion import converted
 from graph.storage.sql.index import projecting
 from graph.storage.sql.statements import Reader, Statement, Writer
 from graph.storage.storage import Follower, RunSaver
@@ -60,6 +58,8 @@ _ELSEWHERE = "elsewhere"
 #: What is not stored of a checkpoint.
 _UNSTORED = ("id", "updated_channels")
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 #: The task of what comes from outside of all tasks.
 _NO_TASK = str(UUID(int=0))
 
@@ -84,7 +84,8 @@ class _Thread:
     `writes` are those of the log, by the checkpoint after which they came: unless a caller waits
     for each, those of the next super-step come before a checkpoint is written. `place` is the
     checkpoint that has what the `latest` may leave out. `is_new`: nothing of it is to be stored
-    before its first node has ended; `unstored` is the checkpoint that was left out.
+    before its first node has ended; `unstored` is the checkpoint that was left out, and `begun` the
+    same where the graph need not make it.
     """
 
     writes: dict[str, list[_Write]] = field(default_factory=dict)
@@ -92,7 +93,27 @@ class _Thread:
     place: str = ""
     is_new: bool = False
     unstored: str | None = None
+    begun: CheckpointTuple | None = None
+    begins: Mapping[str, Any] = field(default_factory=dict)
     follower: Follower | None = None
+
+
+class _Beginning(NamedTuple):
+    """The checkpoint between an input and the first node, which LangGraph takes two steps to make.
+
+    It differs from run to run by the values of the input only.
+    """
+
+    checkpoint: Checkpoint
+    metadata: CheckpointMetadata
+
+    def of(self, run_id: str, values: Mapping[str, Any]) -> CheckpointTuple:
+        """That of another run."""
+        made, new = copy_checkpoint(self.checkpoint), empty_checkpoint()
+        made |= {"id": new["id"], "ts": new["ts"]}
+        made["channel_values"] |= values
+        place = {"thread_id": run_id, "checkpoint_ns": "", "checkpoint_id": made["id"]}
+        return CheckpointTuple({"configurable": place}, made, {**self.metadata}, None, [])
 
 
 class FoldingSaver(RunSaver):
@@ -110,12 +131,20 @@ class FoldingSaver(RunSaver):
         self._reader = reader
         self._writer = writer
         self._threads: dict[tuple[str, str], _Thread] = {}
+        self._beginnings: dict[frozenset[str], _Beginning] = {}  # by what the input has
 
     @contextmanager
-    def follow(self, run_id: str, follower: Follower, *, new: bool = False) -> Iterator[None]:
-        self._threads[run_id, ""] = _Thread(is_new=new, follower=follower)
+    def follow(
+        self, run_id: str, follower: Follower, begins: Mapping[str, Any] | None = None
+    ) -> Iterator[Mapping[str, Any] | None]:
+        thread = self._threads[run_id, ""] = _Thread(follower=follower)
+        if begins is not None:
+            thread.is_new, thread.begins = True, begins
+            if beginning := self._beginnings.get(frozenset(begins)):
+                thread.begun, begins = beginning.of(run_id, begins), None
+                thread.unstored = thread.begun.checkpoint["id"]
         try:
-            yield
+            yield begins
         finally:
             self._threads.pop((run_id, ""), None)
 
@@ -129,7 +158,7 @@ class FoldingSaver(RunSaver):
         place = config["configurable"]
         thread = self._threads.get((str(place["thread_id"]), place.get("checkpoint_ns", "")))
         if thread and thread.is_new:
-            return None
+            return thread.begun
         found = await super().aget_tuple(config)
         return await self._read(found, {}) if found else None
 
@@ -172,6 +201,8 @@ class FoldingSaver(RunSaver):
         }
         if thread.is_new and metadata.get("step", 1) <= 0:
             thread.unstored = checkpoint["id"]
+            if metadata["step"] == 0:
+                self._note_beginning(frozenset(thread.begins), checkpoint, metadata)
             return put
         thread.is_new = False
         writes = thread.writes.pop(written_at, []) if written_at else []
@@ -183,13 +214,12 @@ class FoldingSaver(RunSaver):
                 checkpoint = {**checkpoint, "channel_values": values}
         stored, rest = _stored(thread, parent, checkpoint, new_versions)
         kind, packed = self.serde.dumps_typed(stored)
-        described = json.dumps(
+        described = _json(
             {
                 name: value
                 for name, value in get_checkpoint_metadata(config, metadata).items()
                 if value != {}
-            },
-            ensure_ascii=False,
+            }
         )
         statements: list[Statement] = [
             # What adds to a log that is stored whole is not read again.
@@ -219,6 +249,15 @@ class FoldingSaver(RunSaver):
         if _is_settled(checkpoint):
             self._threads.pop(key, None)
         return put
+
+    def _note_beginning(
+        self, names: frozenset[str], checkpoint: Checkpoint, metadata: CheckpointMetadata
+    ) -> None:
+        """Know the next time what comes of an input of these channels."""
+        made = copy_checkpoint(checkpoint)
+        for name in names:
+            made["channel_values"].pop(name, None)
+        self._beginnings[names] = _Beginning(made, {**metadata})
 
     async def _put_followed(
         self,
@@ -298,6 +337,10 @@ def _stored(
     stored: dict[str, Any] = {
         name: value for name, value in checkpoint.items() if name not in _UNSTORED
     }
+    if thread.follower is not None:
+        # It is interrupted nowhere; what was seen by then is noted anew where it is resumed.
+        seen = checkpoint["versions_seen"].items()
+        stored["versions_seen"] = {by: versions for by, versions in seen if by != INTERRUPT}
     if not changed and not _is_settled(checkpoint):
         values = checkpoint["channel_values"]
         kept = {channel: value for channel, value in values.items() if channel not in _SELDOM}
@@ -308,80 +351,3 @@ def _stored(
 def _is_settled(checkpoint: Checkpoint) -> bool:
     details = checkpoint["channel_values"].get("run")
     return isinstance(details, dict) and details.get("status") in SETTLED
-
-
-#: The channel that has what `DETAILS` had.
-_RUN = "run"
-
-#: The channel of an input that no node has taken over.
-_START = "__start__"
-
-
-def converted(found: CheckpointTuple) -> CheckpointTuple:
-    """A checkpoint with what was written after it, over the channels of today."""
-    checkpoint, writes = found.checkpoint, found.pending_writes
-    if _is_earlier(checkpoint):
-        found = found._replace(checkpoint=_converted(checkpoint))
-    if writes and any(channel in DETAILS for _, channel, _ in writes):
-        found = found._replace(pending_writes=_joined(writes))
-    return found
-
-
-def _is_earlier(checkpoint: Checkpoint) -> bool:
-    given = checkpoint["channel_values"].get(_START)
-    return not DETAILS.isdisjoint(checkpoint["channel_versions"]) or (
-        isinstance(given, dict) and not DETAILS.isdisjoint(given)
-    )
-
-
-def _converted(checkpoint: Checkpoint) -> Checkpoint:
-    values = checkpoint["channel_values"]
-    details = {name: value for name, value in values.items() if name in DETAILS}
-    channels = {name: value for name, value in values.items() if name not in DETAILS}
-    if details:
-        channels[_RUN] = details
-    if isinstance(given := channels.get(_START), dict):
-        channels[_START] = split(given)
-    return cast(
-        "Checkpoint",
-        {
-            **checkpoint,
-            "channel_values": channels,
-            "channel_versions": _versions(checkpoint["channel_versions"]),
-            "versions_seen": {
-                node: _versions(seen) for node, seen in checkpoint["versions_seen"].items()
-            },
-            "updated_channels": _names(checkpoint.get("updated_channels")),
-        },
-    )
-
-
-def _versions(versions: Mapping[str, Any]) -> ChannelVersions:
-    """The versions, with that of `run` the latest of those that it stands for."""
-    kept: ChannelVersions = {
-        name: version for name, version in versions.items() if name not in DETAILS
-    }
-    if former := [version for name, version in versions.items() if name in DETAILS]:
-        kept[_RUN] = max(former)
-    return kept
-
-
-def _names(names: Collection[str] | None) -> list[str] | None:
-    if names is None:
-        return None
-    return sorted({_RUN if name in DETAILS else name for name in names})
-
-
-def _joined(writes: Sequence[PendingWrite]) -> list[PendingWrite]:
-    """The writes, with one write of `run` where a task has written fields that are in it."""
-    joined: list[PendingWrite] = []
-    details: dict[str, dict[str, Any]] = {}
-    for task, channel, value in writes:
-        if channel not in DETAILS:
-            joined.append((task, channel, value))
-            continue
-        if task not in details:
-            details[task] = {}
-            joined.append((task, _RUN, details[task]))
-        details[task][channel] = value
-    return joined

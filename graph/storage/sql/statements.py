@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import orjson
 from langgraph.store.base import BaseStore, Op, Result
 
 from graph.state import Status
@@ -63,6 +64,37 @@ class LoopStore(BaseStore):
         if running is self._loop:
             raise asyncio.InvalidStateError("call `abatch`, `aget`, … where the event loop runs")
         return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
+
+
+#: What makes an item of the store, as `item_of` reads it.
+ITEM_COLUMNS = "prefix, key, value, created_at, updated_at"
+
+#: The item with a key in a namespace.
+ONE_ITEM = f"SELECT {ITEM_COLUMNS} FROM store WHERE prefix = ? AND key = ?"  # noqa: S608 - constants only
+
+
+def within(ordering: str) -> str:
+    """The items in a namespace and in those below it; its values are `bounds_of` that."""
+    condition = "prefix = ? OR (prefix > ? AND prefix < ?)"
+    return f"SELECT {ITEM_COLUMNS} FROM store WHERE {condition} {ordering}"  # noqa: S608 - constants only
+
+
+def bounds_of(namespace: Sequence[str]) -> tuple[str, str, str]:
+    """The namespace, and between which those below it lie: a `/` comes after the `.` in bytes."""
+    path = ".".join(namespace)
+    return path, f"{path}.", f"{path}/"
+
+
+def item_of(kind: type[Any], row: Sequence[Any]) -> Any:
+    """An item of the store, or one that a search has found."""
+    prefix, key, value, created_at, updated_at = row
+    return kind(
+        namespace=tuple(prefix.split(".")),
+        key=key,
+        value=orjson.loads(value),
+        created_at=created_at,
+        updated_at=updated_at,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 import aiosqlite
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.store.base import Op, PutOp, Result
+from langgraph.store.base import GetOp, Item, Op, PutOp, Result, SearchItem, SearchOp
+from langgraph.store.base import validate_op_namespace as check_labels
 from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.storage.sql.checkpoints import FoldingSaver
-from graph.storage.sql.statements import LoopStore
+from graph.storage.sql.statements import ONE_ITEM, LoopStore, bounds_of, item_of, within
 from graph.storage.sqlite.writer import SqliteWriter
 from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
@@ -44,6 +45,9 @@ class SqliteSaver(FoldingSaver, _UncutSaver):
         self.is_setup = True
 
 
+_WITHIN = f"{within('ORDER BY updated_at DESC')} LIMIT ? OFFSET ?"
+
+
 class SqliteStore(LoopStore):
     """A store whose batches are written all or not at all, and never find the file locked.
 
@@ -59,6 +63,7 @@ class SqliteStore(LoopStore):
 
     def __init__(self, connection: sqlite3.Connection, writer: SqliteWriter) -> None:
         super().__init__()
+        self._connection = connection
         self._stock = StockStore(connection)
         self._writer = writer
 
@@ -73,7 +78,8 @@ class SqliteStore(LoopStore):
         reads = [(place, op) for place, op in enumerate(ops) if not isinstance(op, PutOp)]
         puts = [(place, op) for place, op in enumerate(ops) if isinstance(op, PutOp)]
         if reads:
-            found = self._stock.batch([op for _, op in reads])
+            [*asked] = (op for _, op in reads)
+            found = self._stock.batch(asked) if len(asked) > 1 else [self._read(*asked)]
             for (place, _), result in zip(reads, found, strict=True):
                 results[place] = result
         if puts:
@@ -81,3 +87,20 @@ class SqliteStore(LoopStore):
             durable = any(waits_for_disk(op) for _, op in puts)
             await self._writer.write(*statements, durable=durable)
         return results
+
+    def _read(self, op: Op) -> Result:
+        """What one operation reads, as the stock store has it.
+
+        That one looks for what lies below a namespace with GLOB, which SQLite plans anew each time.
+        """
+        check_labels(op)
+        match op:
+            case GetOp():
+                place = ".".join(op.namespace), op.key
+                rows = self._connection.execute(ONE_ITEM, place).fetchall()
+                return next((item_of(Item, row) for row in rows), None)
+            case SearchOp(query=None) if op.namespace_prefix and not op.filter:
+                bounds = *bounds_of(op.namespace_prefix), op.limit, op.offset
+                rows = self._connection.execute(_WITHIN, bounds).fetchall()
+                return [item_of(SearchItem, row) for row in rows]
+        return self._stock.batch([op])[0]

@@ -71,6 +71,8 @@ class SqliteWriter:
             self._connection.execute(f"PRAGMA page_size={PAGE}")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute(f"PRAGMA journal_size_limit={LARGEST_WAL}")
+            # What a statement could have to take back of a large batch needs no file of its own.
+            self._connection.execute("PRAGMA temp_store=MEMORY")
             self._waits_for_disk = False
             self._sync(durable=True)
         except sqlite3.Error:

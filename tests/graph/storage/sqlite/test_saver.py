@@ -134,6 +134,7 @@ class Follow:
 
     def __init__(self) -> None:
         self.told: list[RunState] = []
+        self.given: object = None
         self.rows: list[tuple[str, bool]] = []
 
     async def tell(self, state: RunState, changed: bool) -> None:
@@ -144,9 +145,11 @@ class Follow:
         return Follower(log=[], status="pending", tell=self.tell)
 
 
-async def followed(storage: Storage) -> tuple[Follow, list[tuple[str, ...]]]:
+async def followed(
+    storage: Storage, accepted: RunnableConfig = ACCEPTED
+) -> tuple[Follow, list[tuple[str, ...]]]:
     """A run that was accepted and executed; who followed it, and what each transaction wrote."""
-    run_id = ACCEPTED["configurable"]["thread_id"]
+    run_id = accepted["configurable"]["thread_id"]
     row = RunRow(
         run_id=run_id, owner="o", prompt=PROMPT["prompt"], limits=DEFAULT_LIMITS, created_at=1.0
     )
@@ -169,9 +172,9 @@ async def followed(storage: Storage) -> tuple[Follow, list[tuple[str, ...]]]:
         store=InMemoryStore(),
         input_schema=Channels,
     )
-    given = cast("Channels", split(state_of(row)))
-    with storage.saver.follow(run_id, follow.follower(), new=True):
-        await graph.ainvoke(given, ACCEPTED, durability="sync")
+    with storage.saver.follow(run_id, follow.follower(), split(state_of(row))) as given:
+        await graph.ainvoke(cast("Channels | None", given), accepted, durability="sync")
+    follow.given = given
     return follow, written
 
 
@@ -201,6 +204,27 @@ async def test_a_run_that_was_accepted_stores_no_input_once_more(tmp_path: Path)
     assert first.parent_config is None
     assert first.checkpoint["channel_values"]["run"]["status"] == "running"
     assert "log" not in first.checkpoint["channel_values"]
+
+
+async def test_a_later_run_is_begun_without_its_input_and_stores_the_same(tmp_path: Path) -> None:
+    """What LangGraph makes of an input before the first node is known from an earlier run."""
+    later: RunnableConfig = {"configurable": {"thread_id": str(UUID(int=2))}}
+    async with open_storage(f"sqlite:///{tmp_path}/runs.db") as storage:
+        first, wrote_first = await followed(storage)
+        second, wrote_later = await followed(storage, later)
+        stored = [[found async for found in storage.saver.alist(of)] for of in (ACCEPTED, later)]
+
+    assert first.given is not None
+    assert second.given is None
+    assert wrote_later == wrote_first[:5]
+    assert [one["run_id"] for one in second.told] == [str(UUID(int=2))] * 5
+    assert second.told[-1]["result"] == first.told[-1]["result"]
+    for one, other in zip(*stored, strict=True):
+        assert one.checkpoint["channel_versions"] == other.checkpoint["channel_versions"]
+        assert one.checkpoint["versions_seen"] == other.checkpoint["versions_seen"]
+        assert one.metadata["step"] == other.metadata["step"]
+        assert one.metadata["source"] == other.metadata["source"]
+    assert stored[1][-1].parent_config is None
 
 
 async def test_who_follows_a_run_is_told_each_state_that_is_stored_of_it(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
-from langgraph.store.base import GetOp, PutOp, SearchOp
+from langgraph.store.base import GetOp, InvalidNamespaceError, PutOp, SearchOp
 from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.storage.open import open_storage
@@ -164,3 +165,35 @@ async def test_a_search_returns_as_many_as_asked_for(storage: Storage) -> None:
 
     assert len(await storage.store.asearch(TODOS)) == 10
     assert len(await storage.store.asearch(TODOS, limit=1_000)) == 180
+
+
+async def test_a_plain_read_finds_what_the_stock_store_finds(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """What lies below a namespace, too, and nothing of one whose name begins the same."""
+    places = [
+        ("a",),
+        ("a", "b"),
+        ("a", "b", "c"),
+        ("a-b",),
+        ("a0",),
+        ("A", "b"),
+        ("a*", "b"),
+        ("b",),
+    ]
+    puts = [PutOp(place, key, {"at": "ü", "x": key}) for place in places for key in "kx"]
+    await storage.store.abatch(puts)
+    with closing(sqlite3.connect(tmp_path / "runs.db", isolation_level=None)) as connection:
+        stock = StockStore(connection)
+        for place in [*places, ("c",)]:
+            for op in (SearchOp(place, limit=3), SearchOp(place, limit=5, offset=1)):
+                assert await storage.store.abatch([op]) == stock.batch([op])
+            assert await storage.store.abatch([GetOp(place, "k")]) == stock.batch(
+                [GetOp(place, "k")]
+            )
+        filtered = SearchOp(("a",), filter={"x": "x"})
+        assert await storage.store.abatch([filtered]) == stock.batch([filtered])
+        everything = SearchOp((), limit=100)
+        assert await storage.store.abatch([everything]) == stock.batch([everything])
+    with pytest.raises(InvalidNamespaceError):
+        await storage.store.abatch([GetOp(("a.b",), "k")])
