@@ -16,26 +16,32 @@ from api.console.page import page_routes, session_routes
 from api.errors.answers import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
-from api.middleware.access import Authentication, Loopback, Sessions
+from api.middleware.access import (
+    Authentication,
+    CountedTime,
+    Loopback,
+    RefusedTurns,
+    Sessions,
+    Turns,
+)
 from api.middleware.guards import (
+    METRICS,
     AnswerHeaders,
     BodyLimit,
     CallerTrace,
     CountedRequests,
     HeadAsGet,
+    MetricsPage,
     StreamLimit,
 )
-from api.middleware.metrics import PATH as METRICS
-from api.middleware.metrics import MetricsPage
-from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from api.openapi import description_of
 from api.routes.approval import router as approval_router
-from api.routes.audit import router as audit_router
+from api.routes.history import replays as replay_router
 from api.routes.history import router as history_router
 from api.routes.live import router as live_router
-from api.routes.replay import router as replay_router
 from api.routes.retry import router as retry_router
 from api.routes.runs import router as run_router
+from api.routes.search import router as audit_router
 from api.routes.server import budget_router, docs_routes
 from api.routes.server import router as server_router
 from api.routes.threads import router as thread_router

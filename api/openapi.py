@@ -16,7 +16,7 @@ from api.middleware.guards import BodyCutOff, BodyTooLarge
 from api.schemas import Problem
 from api.views import Heartbeat, RunEvent
 from graph.queue.executor import QueueFull
-from graph.queue.quotas import NoRoom, TooManyPosts
+from graph.queue.fair import NoRoom, TooManyPosts
 from graph.record.events import EVENT_TYPES
 from graph.runs.watch import AnswerDelta, RunChanged, StepProgress
 

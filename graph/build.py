@@ -1,11 +1,17 @@
-"""The whole wiring on one screen: four nodes, their edges, and what each node is given."""
+"""The whole wiring: four nodes, the edges between them, and what each node is given.
+
+An edge begins with a router: a pure function from the state to what becomes of the run, which is
+the edge's label in the drawing, and where that leads. Routers are `async def` although nothing
+waits in them: LangGraph sends a plain function through the shared thread pool, where it would queue
+behind blocking work.
+"""
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial, wraps
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -19,14 +25,6 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 
-from graph.edges import (
-    AFTER_FALLBACK_PLAN,
-    AFTER_PLAN,
-    AFTER_STEP,
-    after_fallback_plan,
-    after_plan,
-    after_step,
-)
 from graph.record.events import Event, events, next_event
 from graph.state import (
     DEFAULT_LIMITS,
@@ -41,6 +39,7 @@ from graph.state import (
     split,
     whole,
 )
+from graph.state.rounds import is_answered, is_planning
 from nodes.answers.writer import AnswerWriter, Audience, Nobody, Say
 from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.hand_edits import Check, checks
@@ -62,6 +61,73 @@ from nodes.planning.planner import ModelPlanner
 from tools.invocation import Invoke, ToolErrors, invoke
 from tools.registry import Tool
 from tools.threads import ToolThreads
+
+#: Where each label leads.
+AFTER_PLAN: dict[Hashable, str] = {
+    "planned": "execute_step",
+    "repair or next model": "plan",
+    "no model left": "fallback_plan",
+    "nothing to execute": "finalize",
+}
+AFTER_FALLBACK_PLAN: dict[Hashable, str] = {"planned": "execute_step", "refused": "finalize"}
+AFTER_STEP: dict[Hashable, str] = {
+    "next step or retry": "execute_step",
+    "look or mend": "plan",
+    "all done or failed": "finalize",
+}
+
+
+async def after_plan(
+    state: RunState,
+) -> Literal["planned", "repair or next model", "no model left", "nothing to execute"]:
+    """What is left of a plan is executed; an error ends the run, and so does a plan that is done,
+    or an answer instead of one.
+
+    While a round is planned a model is asked again, or the next one; where none is left for the
+    first round, the pattern planner.
+    """
+    if state.get("error"):
+        return "nothing to execute"
+    if is_planning(state):
+        return "repair or next model"
+    if is_answered(state):
+        return "nothing to execute"
+    if _steps(state) == []:
+        return "no model left"
+    return "nothing to execute" if _is_done(state) else "planned"
+
+
+async def after_fallback_plan(state: RunState) -> Literal["planned", "refused"]:
+    """A plan is executed; a refusal ends the run with nothing done."""
+    return "refused" if state.get("error") else "planned"
+
+
+async def after_step(
+    state: RunState,
+) -> Literal["next step or retry", "look or mend", "all done or failed"]:
+    """The next step, or the same one again, until all are done or one has failed for good.
+
+    Between two rounds a model is asked.
+    """
+    if state.get("error"):
+        return "all done or failed"
+    if is_planning(state):
+        return "look or mend"
+    return "all done or failed" if _is_done(state) else "next step or retry"
+
+
+def _is_done(state: RunState) -> bool:
+    """Whether no step is left; a plan edited by hand into none is for `execute_step` to refuse."""
+    steps, cursor = _steps(state), state.get("cursor")
+    return bool(steps) and isinstance(cursor, int) and cursor >= len(steps or ())
+
+
+def _steps(state: RunState) -> list[Any] | None:
+    """The plan's steps; None where somebody edited the plan into something else."""
+    plan: Any = state.get("plan")
+    steps = plan.get("steps") if isinstance(plan, dict) else None
+    return steps if isinstance(steps, list) else None
+
 
 #: Waits until it is the turn of the run's owner.
 Turn = Callable[[], Awaitable[None]]

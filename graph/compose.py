@@ -16,15 +16,14 @@ from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, make_policy, shared, warm
 from graph.queue.executor import Executor
+from graph.queue.fair import Quotas
 from graph.queue.model_calls import ModelCalls
-from graph.queue.quotas import Quotas
 from graph.queue.share import LoopShare
 from graph.record.events import next_event
-from graph.runs.context import LateCalls, RunContext, RunPolicy, make_context
-from graph.runs.health import Servers
-from graph.runs.live import LiveRuns, Observe
+from graph.runs.accept import RunPolicy
+from graph.runs.context import LateCalls, RunContext, make_context
+from graph.runs.live import LARGEST, LiveRuns, Observe, SettledRuns
 from graph.runs.replay import Build, Replayer
-from graph.runs.settled import LARGEST, SettledRuns
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state import Channels
@@ -32,8 +31,8 @@ from graph.state.row import Quota
 from graph.storage.open import open_storage
 from graph.storage.owned import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
-from graph.telemetry.metrics import Metrics, measuring
-from graph.telemetry.observer import RunObserver, together
+from graph.telemetry.health import Servers
+from graph.telemetry.metrics import Metrics, RunObserver, measuring, together
 from graph.telemetry.traces import telling_again, tracing
 from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
 from nodes.approval.in_doubt import DoubtGate

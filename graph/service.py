@@ -10,36 +10,34 @@ from uuid import uuid4
 
 from graph.commands.approval import ApprovalGate, Resolver
 from graph.commands.call import ToolCaller
-from graph.commands.cancel import Canceller
 from graph.commands.deletion import Deletion
+from graph.commands.dry_runs import PlanPreview, PlanPreviews, Replays
 from graph.commands.fork import Edits, Forker
-from graph.commands.preview import PlanPreview, PlanPreviews
-from graph.commands.replay import Replays
 from graph.commands.retry import Retrier, RetryRequest
 from graph.commands.threads import Threads
 from graph.drawing import draw
 from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
+from graph.queue.fair import Quotas, Usage
 from graph.queue.model_calls import ModelCalls
-from graph.queue.quotas import Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
-from graph.runs.accept import NO_OPTIONS, Acceptance, RunOptions, lowered
+from graph.runs.accept import NO_OPTIONS, Acceptance, RunOptions, RunPolicy, lowered
 from graph.runs.alone import LoneRuns
-from graph.runs.context import RunContext, RunPolicy, thread
-from graph.runs.fleet import FleetRuns, Orders
-from graph.runs.health import Health, Servers
-from graph.runs.history import Checkpoint, HistoryPage, checkpoint_of, page_of
+from graph.runs.cancellation import Canceller
+from graph.runs.context import Orders, RunContext, thread
+from graph.runs.fleet import FleetRuns
+from graph.runs.history import AuditTrail, Checkpoint, HistoryPage, checkpoint_of, page_of
 from graph.runs.replay import Replayer
 from graph.runs.runner import Runner
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
-from graph.storage.pages import AuditTrail, Page, decode, found_page
-from graph.storage.search import Search
-from graph.telemetry.metrics import Metrics, Scrape
+from graph.storage.search import Page, Search, decode, found_page
+from graph.telemetry.health import Health, Scrape, Servers
+from graph.telemetry.metrics import Metrics
 from nodes.plan import prompt_error
 from nodes.planning.model import ModelLadder
-from tools.blobs import Blob
+from tools.receipts import Blob
 
 
 class PromptRejected(Exception):
@@ -82,22 +80,22 @@ class Runs:
         self._previews = PlanPreviews(context.graph, context.tools, policy.limits, models)
         self._acceptance = Acceptance(context, policy.quotas)
         self._tool_caller = ToolCaller(context, self._acceptance, policy)
-        self._canceller = Canceller(context, orders, self._acceptance)
+        self._canceller = Canceller(context, orders)
         given: Any = {"approval_expires": policy.approval_expires, "models": ladder is not None}
         self._retrier = Retrier(context, orders, self._acceptance, **given)
         self._forker = Forker(context, self._acceptance, **given)
         self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
         self.threads = Threads(context, self._deletion)
         self.replays = Replays(context, self._acceptance, replayer or Replayer(context.tools))
-        self.approval_gate = ApprovalGate(context, orders, self._acceptance)
-        self._resolver = Resolver(context, orders, self._acceptance)
+        self.approval_gate = ApprovalGate(context, orders)
+        self._resolver = Resolver(context, orders)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
         self.metrics = Scrape(metrics, context, ladder, calls, servers) if metrics else None
 
     @property
     def ready(self) -> bool:
         """Whether runs are taken."""
-        return self._acceptance.ready
+        return self._context.executor.ready
 
     async def open(self, *, resume_unfinished: bool) -> None:
         """Begin to execute; with `resume_unfinished` also what an earlier process left."""
@@ -107,14 +105,14 @@ class Runs:
             await self._alone.open(resume_unfinished=resume_unfinished)
         if resume_unfinished:
             self.approval_gate.start_sweeping(self._policy.approval_expires)
-        self._acceptance.ready = True
+        self._context.executor.ready = True
 
     async def close(self, grace: float) -> None:
         """Accept nothing more, let attempts in flight end for `grace` seconds, leave the rest.
 
         What is left is resumed from its last checkpoint at the next start. Who watches is let go.
         """
-        self._acceptance.ready = False
+        self._context.executor.ready = False
         await self.approval_gate.stop_sweeping()
         if self._fleet:
             await self._fleet.stop_taking()
@@ -150,7 +148,7 @@ class Runs:
         of this id, or name, which it begins where there is none; `alone` only while no other run of
         it is to go on. Raises `PromptRejected`, what `Acceptance.accept` does, and `NotAccepting`.
         """
-        self._acceptance.check()
+        self._context.check_ready()
         if key is not None:  # whatever else stands in the way of a new run
             await self._acceptance.check_key(owner, key)
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
@@ -342,7 +340,7 @@ class Runs:
         Raises `PromptRejected`, `ChoiceRejected`, `TooManyPosts`, `StorageUnavailable` where what
         it cost cannot be stored, and `NotAccepting` while the process is ending.
         """
-        self._acceptance.check()
+        self._context.check_ready()
         if reason := prompt_error(prompt, self._policy.limits["max_prompt"]):
             raise PromptRejected(reason)
         choice = options.choice(self._models, self.tools)

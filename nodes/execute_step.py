@@ -29,12 +29,12 @@ from nodes.approval.asking import ApprovalGate
 from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
 from nodes.contract import json_data
 from nodes.contract.json_data import InvalidOutput, InvalidReference, check_size, measured
-from nodes.contract.plan_check import changed_since_planned
 from nodes.contract.steps import (
     MAX_WAIT,
     KeyOf,
     Wait,
     WithoutSlot,
+    changed_since_planned,
     next_cursor,
     no_slots,
     planned_key,

@@ -12,8 +12,7 @@ from weakref import WeakValueDictionary
 from graph.state import Conversation, Plan, PlanningCall, RunState, limits_of, run_error
 from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
-from nodes.contract.plan_check import RunTools, check_plan, run_tools
-from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.contract.steps import RunTools, WithoutSlot, check_plan, no_slots, run_tools
 from nodes.planning.budget import of_this_start
 from nodes.planning.unplanned import last_rejected, models_failed
 from tools.registry import Tool

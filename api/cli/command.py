@@ -57,7 +57,7 @@ from graph.settings.keys import InvalidKey, new_key
 from graph.state.wording import counted
 from graph.storage.open import is_postgres, migrate, move, sqlite_path
 from graph.storage.owned import DatabaseOwned
-from graph.storage.sqlite.backup import BackupFailed, back_up
+from graph.storage.sqlite.maintenance import BackupFailed, back_up
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
 from graph.telemetry.webhooks import WebhookUnsigned

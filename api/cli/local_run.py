@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 from api.cli.lines import resolving
 from api.views import Run, shape
-from graph.commands.cancel import AlreadySettled
 from graph.record.events import Event
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.watch import AnswerDelta
 from graph.service import Runs
 from graph.state import question_of

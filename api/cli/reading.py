@@ -21,9 +21,8 @@ from graph.service import Runs
 from graph.settings import Settings
 from graph.state.status import STATUSES
 from graph.state.wording import counted, shortened
-from graph.storage.audit import Act, AuditPage, AuditQuery
-from graph.storage.pages import Page
-from graph.storage.search import LARGEST_BOUND, Search, terms
+from graph.storage.changes import Act, AuditPage, AuditQuery
+from graph.storage.search import LARGEST_BOUND, Page, Search, terms
 from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
 
 #: Characters of a prompt in a line of the list.

@@ -18,7 +18,7 @@ from api.cli.options import add_metadata, metadata_of
 from api.cli.reading import found_page, found_thread
 from api.cli.run import quiet_logging, reached, told_in_a_line
 from api.cli.server_run import ask_of_run, send
-from graph.commands.replay import FORMAT, RunReplay, compared
+from graph.commands.dry_runs import FORMAT, RunReplay, compared
 from graph.compose import make_replayer
 from graph.record.diff import Difference, What, differences, in_words
 from graph.runs.replay import LiveRejected, Replayer

@@ -33,7 +33,7 @@ from api.cli.server_run import (
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
-from graph.queue.quotas import NoRoom, TooManyPosts
+from graph.queue.fair import NoRoom, TooManyPosts
 from graph.runs.accept import NO_OPTIONS, ChoiceRejected, RunOptions
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound

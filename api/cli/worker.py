@@ -20,7 +20,7 @@ from starlette.routing import Route
 from api.cli.serve import REQUEST_GRACE, check_exposure, host_names, listen, serve, url_of
 from api.errors.answers import HANDLERS
 from api.middleware.access import Authentication, Loopback
-from api.middleware.metrics import PATH, MetricsPage
+from api.middleware.guards import METRICS, MetricsPage
 from graph.compose import open_runs
 from graph.queue.share import LoopShare
 from graph.service import Runs
@@ -97,7 +97,7 @@ async def work(settings: Settings) -> None:
             _scraped(runs, settings, listener),
         ):
             working.set()
-            about = {"metrics": listener and f"{_url(settings, listener)}{PATH}"}
+            about = {"metrics": listener and f"{_url(settings, listener)}{METRICS}"}
             logger.info("working", extra={"slots": settings.max_executing, **about})
             await stop.wait()
             logger.info("stopping")
@@ -145,7 +145,7 @@ def _app(runs: Runs, settings: Settings) -> Starlette:
     keys = KeyRing(settings.api_keys)
     page = MetricsPage(settings.metrics, keys=bool(keys))
     app = Starlette(
-        routes=[Route(PATH, page.answer), Route("/health/live", _live)],
+        routes=[Route(METRICS, page.answer), Route("/health/live", _live)],
         middleware=[
             Middleware(ExceptionMiddleware, handlers=HANDLERS),
             Middleware(Loopback, allowed_hosts=host_names(settings)),

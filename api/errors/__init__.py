@@ -1,4 +1,4 @@
 """Every error that leaves the server: the one table of problems, and how one is answered.
 
-Others use `answers`, `kinds`, `problems` and `protocol`.
+Others use `answers`, `kinds` and `problems`.
 """

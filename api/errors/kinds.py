@@ -1,7 +1,12 @@
-"""What a kind of problem is: its status, its words, and the fields that are at fault."""
+"""What a kind of problem is, and the kinds that are about requests and not about runs.
+
+A kind has a status, words, and the fields that are at fault. Refused whatever they ask for are
+requests by whom: no key, a foreign host or page; and by how much: too large, too slow, too many,
+no room left. Last comes what LangGraph's protocol asks for, and this server does not do.
+"""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,6 +14,21 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from typing_extensions import TypedDict
+
+from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
+from api.middleware.connections import (
+    LINES,
+    PART,
+    PARTS,
+    HeadTooLarge,
+    Malformed,
+    TooManyConnections,
+    TooSlow,
+)
+from api.middleware.guards import BodyTooLarge, MetricsRefused, TooManyStreams
+from graph.queue.executor import QueueFull
+from graph.queue.fair import NoRoom, RunUsedUp, TooManyPosts
+from graph.runs.threads import ThreadBusy
 
 
 class FieldError(TypedDict):
@@ -66,3 +86,218 @@ class Kind:
     def type(self) -> str:
         """The URI that names this kind; it stays the same when the wording changes."""
         return f"urn:runwright:problem:{self.name}"
+
+
+#: What is answered to requests that are refused whatever they ask for.
+REFUSALS: Mapping[Cause, Kind] = {
+    KeyRefused: Kind(
+        401,
+        "key-refused",
+        "A key is needed",
+        lambda e, _: (
+            ("The key is none of this server's." if e.given else "No key came with the request.")
+            + " Send yours as `Authorization: Bearer KEY` or as `x-api-key: KEY`."
+        ),
+        headers=lambda *_: {"WWW-Authenticate": "Bearer"},
+    ),
+    MetricsRefused: Kind(
+        403,
+        "metrics-refused",
+        "The metrics are for others",
+        lambda *_: (
+            "They count what all owners do. They are read on the server's machine, or by whom "
+            "RUNWRIGHT_METRICS names."
+        ),
+    ),
+    HostRefused: Kind(
+        403,
+        "host-refused",
+        "The host is not one of ours",
+        lambda e, _: (
+            f"Host {e.host[:100]!r} is not answered. Use localhost, 127.0.0.1 or [::1], or add "
+            "the name to RUNWRIGHT_ALLOWED_HOSTS."
+        ),
+    ),
+    OriginRefused: Kind(
+        403,
+        "origin-refused",
+        "Another site's page may not change anything",
+        lambda e, _: (
+            f"The request comes from a page of {e.origin[:100]!r}. Only pages served by this "
+            "server, and clients that are no browser, may change something."
+        ),
+    ),
+    Malformed: Kind(
+        400,
+        "malformed",
+        "This is no HTTP",
+        lambda *_: "What came is no request of HTTP/1.1; the connection is closed.",
+    ),
+    NotJson: Kind(
+        415,
+        "not-json",
+        "The body is not declared as JSON",
+        lambda e, _: (
+            "Send the body as JSON with the header Content-Type: application/json; "
+            f"it came with {repr(e.content_type[:100]) if e.content_type else 'none'}."
+        ),
+        headers=lambda *_: {"Accept": "application/json"},
+    ),
+    TooSlow: Kind(
+        408,
+        "too-slow",
+        "The request did not come in time",
+        lambda *_: "The request was begun and not ended in time; send it again as a whole.",
+    ),
+    BodyTooLarge: Kind(
+        413,
+        "body-too-large",
+        "The body is too large",
+        lambda e, _: f"The body may have {e.limit:,} bytes; this one has more.",
+        # What is left of the body would otherwise be read as the next request.
+        headers=lambda *_: {"Connection": "close"},
+    ),
+    HeadTooLarge: Kind(
+        431,
+        "head-too-large",
+        "The head of the request is too large",
+        lambda e, _: (
+            f"The head of a request, and what stands around the parts of its body, may have"
+            f" {e.limit:,} bytes, the head {LINES:,} lines, and the body {PARTS:,} parts and one"
+            f" more for each {PART:,} bytes; this one has more."
+        ),
+    ),
+    TooManyConnections: Kind(
+        503,
+        "too-many-connections",
+        "There are too many connections",
+        lambda *_: (
+            "As many connections are open as may be, from this address or in all. Close some, or"
+            " set RUNWRIGHT_MAX_CONNECTIONS and RUNWRIGHT_MAX_CONNECTIONS_PER_ADDRESS."
+        ),
+        headers=lambda *_: retry_after(RETRY_AFTER),
+    ),
+    TooManyStreams: Kind(
+        429,
+        "too-many-streams",
+        "There are too many streams",
+        lambda e, _: f"{e.limit:,} streams of yours are open, as many as may; close some.",
+        # Who asks for so many would keep as many connections.
+        headers=lambda *_: {"Connection": "close", **retry_after(RETRY_AFTER)},
+    ),
+    QueueFull: Kind(
+        429,
+        "queue-full",
+        "Too many runs are waiting",
+        lambda e, _: f"The queue is full. Post again in {math.ceil(e.retry_after)} s.",
+        headers=lambda e, _: retry_after(e.retry_after),
+    ),
+    TooManyPosts: Kind(
+        429,
+        "too-many-posts",
+        "Too much is posted in a minute",
+        lambda e, _: (
+            f"Of posts, previews, replays, retries and forks together, {e.limit:,} a minute are"
+            f" allowed. Post again in {math.ceil(e.retry_after)} s; GET /budget tells how many are"
+            " left."
+        ),
+        headers=lambda e, _: retry_after(e.retry_after),
+    ),
+    NoRoom: Kind(
+        507,
+        "no-room",
+        "As much is kept as is allowed",
+        lambda e, _: (
+            f"{e.kept:,} {'runs' if e.what == 'runs' else 'bytes of runs'} of yours are kept, and "
+            f"{e.limit:,} are allowed; nothing was accepted. DELETE /runs/{{run_id}} makes room."
+        ),
+    ),
+    RunUsedUp: Kind(
+        507,
+        "run-used-up",
+        "The run may have no more of this",
+        lambda e, _: (
+            f"The run has had {e.limit:,} {e.what}, as many as one may have, since each adds to "
+            "its record; nothing was accepted. Post its task again."
+        ),
+    ),
+}
+
+
+class Unprocessable(Exception):
+    """A request of the protocol that cannot be carried out as it is; `errors` say which part."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{error['field']}: {error['message']}" for error in errors))
+        self.errors = list(errors)
+
+
+def unprocessable(field: str, message: str) -> Unprocessable:
+    """The fault of one field."""
+    return Unprocessable([FieldError(field=field, message=message)])
+
+
+class Unsupported(Exception):
+    """An area of the protocol that this server does not have."""
+
+
+class AssistantNotFound(Exception):
+    """There is one assistant, and this is neither its id nor its name."""
+
+
+class ThreadExists(Exception):
+    """A thread cannot be opened under an id that is taken."""
+
+
+class NothingAsked(Exception):
+    """An answer came for a question that the thread does not ask."""
+
+
+def _text(error: Exception, _: Request) -> str:
+    return str(error)
+
+
+PROTOCOL: dict[Cause, Kind] = {
+    Unprocessable: Kind(
+        422, "unprocessable", "The request cannot be carried out", _text, errors=lambda e: e.errors
+    ),
+    Unsupported: Kind(
+        501,
+        "unsupported",
+        "This server does not do that",
+        lambda e, _: f"{e}; the flags of /lg/info say what there is.",
+    ),
+    AssistantNotFound: Kind(
+        404,
+        "assistant-not-found",
+        "There is no such assistant",
+        lambda e, _: (
+            f"No assistant has the id {str(e)[:100]!r}. The one that there is, is named "
+            "runwright; POST /lg/assistants/search tells its id."
+        ),
+    ),
+    ThreadExists: Kind(
+        409,
+        "thread-exists",
+        "The id of the thread is taken",
+        lambda e, _: (
+            f"{e} is taken. Give another id, or none; with if_exists do_nothing, a thread "
+            "of your own is answered as it is."
+        ),
+    ),
+    ThreadBusy: Kind(
+        409,
+        "thread-busy",
+        "A run of the thread has not ended",
+        lambda e, _: (
+            f"Run {e.run_id} of the thread is {e.status}, and multitask_strategy is "
+            "reject; enqueue lets the new one wait."
+        ),
+    ),
+    NothingAsked: Kind(
+        409,
+        "nothing-asked",
+        "The thread asks nothing that this answers",
+        _text,
+    ),
+}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from api.errors.protocol import AssistantNotFound, NothingAsked, unprocessable
+from api.errors.kinds import AssistantNotFound, NothingAsked, unprocessable
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages, prompt_of
 from api.lg.questions import answer

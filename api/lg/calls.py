@@ -4,7 +4,7 @@ from typing import NoReturn
 
 from starlette.requests import Request
 
-from api.errors.protocol import Unsupported
+from api.errors.kinds import Unsupported
 from api.lg import assistants
 from api.lg.begin import Beginner
 from api.lg.messages import SettledMessages

@@ -6,7 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.errors.protocol import NothingAsked, unprocessable
+from api.errors.kinds import NothingAsked, unprocessable
 from graph.record.record import Record
 from graph.service import Runs
 from graph.state import ResolvedAs, RunState, question_of

@@ -14,8 +14,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors.kinds import FieldError
-from api.errors.protocol import Unprocessable, unprocessable
+from api.errors.kinds import FieldError, Unprocessable, unprocessable
 from api.lg.views import OURS
 from api.middleware.access import CLIENT, OWNER, KeyRefused
 from api.parameters import check_number, parse

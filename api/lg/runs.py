@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from api.errors.protocol import unprocessable
+from api.errors.kinds import unprocessable
 from api.lg.begin import Beginner, Begun, check_modes
 from api.lg.history import opened
 from api.lg.requests import (
@@ -27,8 +27,8 @@ from api.lg.stream_parts import LOOKING, Position, Teller
 from api.lg.streams import EventStream, Reading
 from api.lg.views import RUN_STATUS, cancel_reason_of, error_of, run_of, selected
 from api.middleware.guards import unless_gone
-from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.state import Status
 from graph.state.status import SETTLED, SETTLED_OR_WAITING

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic_core import to_json
 
-from api.errors.protocol import unprocessable
+from api.errors.kinds import unprocessable
 from api.lg.messages import Message, ai, answer_id, final, messages_of
 from api.lg.questions import question
 from api.lg.views import OURS, RUN_STATUS, error_of, values_of

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors.protocol import unprocessable
+from api.errors.kinds import unprocessable
 from api.lg.history import ThreadHistory, opened
 from api.lg.messages import SettledMessages
 from api.lg.requests import Caller, canonical, id_of, mode_names, queried

@@ -8,7 +8,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors.protocol import ThreadExists, unprocessable
+from api.errors.kinds import ThreadExists, unprocessable
 from api.lg.history import ThreadHistory, head_of, opened
 from api.lg.messages import SettledMessages, messages_of
 from api.lg.requests import (

@@ -6,7 +6,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from langgraph.types import StateSnapshot
 
-from api.errors.protocol import unprocessable
+from api.errors.kinds import unprocessable
 from api.lg.messages import Message
 from api.lg.questions import question
 from graph.state import RunState, Status, split, whole

@@ -34,8 +34,7 @@ from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
 from api.errors.answers import problem
-from api.mcp.calls import Caller, Report
-from api.mcp.reports import RunReport, uri_of
+from api.mcp.calls import Caller, Report, RunReport, uri_of
 from api.mcp.tools import TOOLS, Deeds, GivenUp, Hints, call_own, own_tools
 from graph.runs.context import RunNotFound
 from graph.service import Runs

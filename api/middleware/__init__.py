@@ -1,4 +1,4 @@
-"""What every request passes: headers, limits, keys, and who may talk to a server on loopback.
+"""What every request passes: headers, limits, keys, turns, and who may talk to one on loopback.
 
-Others use `access`, `connections`, `guards`, `metrics`, `places` and `turns`.
+Others use `access`, `connections`, `guards` and `places`.
 """

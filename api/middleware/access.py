@@ -1,16 +1,23 @@
-"""Who may talk to the server: web pages must not, and with keys only who has one, or a session."""
+"""Who may talk to the server, and when.
+
+Web pages must not, and with keys only who has one, or a session. Requests take turns: who has
+most of the event loop waits while others are there.
+"""
 
 import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from hashlib import sha256
+from typing import Any, cast
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.middleware.places import ALIVE, network
+from graph.queue.share import METER, LoopShare, Meter, Metered
 from graph.settings.keys import DEFAULT_OWNER, KeyRing
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -264,3 +271,65 @@ class Authentication:
 def _given(headers: Headers) -> str:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
+
+
+# When a request is let in: by how much of the event loop its owner has had.
+
+
+class CountedTime:
+    """Counts how long the loop works for a request, with all that is done to answer it."""
+
+    def __init__(self, app: ASGIApp, share: LoopShare) -> None:
+        self._app = app
+        self._share = share
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        METER.set(meter := Meter(self._share))  # each request is served in a context of its own
+        try:
+            # What every middleware returns is a coroutine.
+            answering = cast("Coroutine[Any, Any, None]", self._app(scope, receive, send))
+            await Metered(answering, meter)
+        finally:
+            meter.end()
+
+
+class RefusedTurns:
+    """Lets an anonymous caller who is refused wait for the turn of his address to be told so."""
+
+    def __init__(self, app: ASGIApp, share: LoopShare) -> None:
+        self._app = app
+        self._share = share
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except (HostRefused, OriginRefused, NotJson, KeyRefused):
+            await _turn(self._share, scope)
+            raise
+
+
+class Turns:
+    """Lets a request in when it is the turn of its owner; that for `ALIVE` at once."""
+
+    def __init__(self, app: ASGIApp, share: LoopShare) -> None:
+        self._app = app
+        self._share = share
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != ALIVE:
+            await _turn(self._share, scope)
+        await self._app(scope, receive, send)
+
+
+async def _turn(share: LoopShare, scope: Scope) -> None:
+    if (meter := METER.get()) is None:
+        return
+    if owner := scope.get(OWNER):
+        meter.assign(share.of(owner))
+    else:
+        client = scope.get("client")
+        meter.assign(share.of_anonymous(network(client[0]) if client else ""))
+    await share.turn()

@@ -17,8 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from api.middleware.access import OWNER
 from api.middleware.guards import BodyTooLarge
-from api.middleware.places import ALIVE, ConnectionLimits, Connections, network
-from api.middleware.turns import PAUSE, PacedFlow
+from api.middleware.places import ALIVE, PAUSE, ConnectionLimits, Connections, PacedFlow, network
 from graph.queue.share import METER, Account, LoopShare
 
 #: What a connection beyond the limits may take to ask for `ALIVE`, in seconds.

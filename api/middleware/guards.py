@@ -1,24 +1,29 @@
 """What guards the server and browsers: how large a request may be, how many streams there may be,
-what every answer says, and how many there are.
+what every answer says, how many there are, and who may read that.
 
 An owner may have so many streams; those that come by the hundred are let in one by one, so that no
 run waits for them. Browsers are to guess nothing, to keep nothing, and to embed it nowhere.
 """
 
 import asyncio
+import re
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Coroutine
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from fastapi import HTTPException
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware.access import OWNER
+from api.middleware.access import OWNER, KeyRefused
 from graph.runs.accept import CALLER_TRACE
-from graph.telemetry.metrics import OTHER, Scrape
+from graph.telemetry.health import Scrape
+from graph.telemetry.metrics import MEDIA_TYPE, OTHER
 
 
 class BodyTooLarge(HTTPException):
@@ -319,3 +324,61 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+# `/metrics` for Prometheus, and who may read them.
+
+
+#: Where they are.
+METRICS = "/metrics"
+
+#: Who may read them where there are keys: who is on this machine, everybody, nobody, or one key.
+READERS = re.compile(r"local|open|off|key:(?P<owner>[^\s:,]+)")
+
+#: What a proxy says of whom it speaks for.
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+
+
+class MetricsRefused(Exception):
+    """They count what all owners do, and are not for this caller."""
+
+
+class MetricsPage:
+    """Answers with the metrics of the process whom `readers` names, as `READERS` describes.
+
+    Raises `KeyRefused` and `MetricsRefused`.
+    """
+
+    def __init__(self, readers: str, *, keys: bool) -> None:
+        self._readers = readers
+        self._keys = keys
+
+    async def answer(self, request: Request) -> Response:
+        """The answer."""
+        scrape = scrape_of(request.app)
+        if self._readers == "off" or scrape is None:
+            raise HTTPException(404)  # as where there is nothing
+        if self._keys:
+            self._admit(request)
+        return Response(await scrape.text(), media_type=MEDIA_TYPE)
+
+    def _admit(self, request: Request) -> None:
+        owner = request.scope[OWNER]
+        if self._readers == "open" or (owner and self._readers == f"key:{owner}"):
+            return
+        if self._readers == "local" and _is_local(request.scope):
+            return
+        if owner is None:
+            raise KeyRefused(given=False)
+        raise MetricsRefused
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether the request comes from this machine, and from no proxy on it."""
+    client = scope.get("client")
+    if client is None or any(name.lower() in _FORWARDED for name, _ in scope["headers"]):
+        return False
+    try:
+        return ip_address(client[0]).is_loopback
+    except ValueError:
+        return False

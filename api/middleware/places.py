@@ -1,4 +1,7 @@
-"""Which connections are open, of which address, and what is told of those that are refused."""
+"""Which connections are open, of which address, and how they are read.
+
+Of those that are refused the log tells now and then.
+"""
 
 import asyncio
 import logging
@@ -7,6 +10,8 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+
+from uvicorn.protocols.http.flow_control import FlowControl
 
 logger = logging.getLogger("runwright.http")
 
@@ -138,3 +143,51 @@ def network(address: str) -> str:
     if ":" not in address:
         return address
     return str(ip_network((address.partition("%")[0], 64), strict=False))
+
+
+# How a connection is read, more slowly where we say so.
+
+
+#: How long nothing is read of a connection at a time, in seconds.
+PAUSE = 0.02
+
+
+class PacedFlow(FlowControl):
+    """uvicorn's flow of a connection, of which nothing is read for a while where we say so."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(transport)
+        self._loop = loop
+        self._asked = self._stopped = False  # by uvicorn, and by us for good
+        self._held: asyncio.TimerHandle | None = None
+
+    def pause_reading(self) -> None:
+        """Nothing more is wanted."""
+        self._asked = True
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        """More is wanted."""
+        self._asked = False
+        self._go_on()
+
+    def hold(self, seconds: float) -> None:
+        """Read nothing for so long, whatever is wanted."""
+        if self._held is None and not self._transport.is_closing():
+            super().pause_reading()
+            self._held = self._loop.call_later(seconds, self._release)
+
+    def stop(self) -> None:
+        """Read nothing any more."""
+        self._stopped = True
+        if not self._transport.is_closing():
+            super().pause_reading()
+
+    def _release(self) -> None:
+        self._held = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        stays = self._asked or self._stopped or self._held is not None
+        if not stays and not self._transport.is_closing():
+            super().resume_reading()

@@ -12,9 +12,10 @@ from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.schemas import MOST_FAULTS, Body, Steps, Task, Words, whole
 from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.approval import NotInDoubt, NotWaiting
-from graph.commands.preview import PlanPreview
-from graph.queue.quotas import TooManyPosts
-from graph.runs.accept import ChoiceRejected, NotAccepting
+from graph.commands.dry_runs import PlanPreview
+from graph.queue.executor import NotAccepting
+from graph.queue.fair import TooManyPosts
+from graph.runs.accept import ChoiceRejected
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.state import ResolvedAs

@@ -12,14 +12,16 @@ from typing_extensions import TypedDict
 from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
 from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.routes.approval import PlanEdit
-from api.schemas import Body, RunCreated, Words, whole
+from api.schemas import MOST_TOOLS, Body, Name, RunCreated, Words, whole
 from api.views import Run, answered, json_answer
+from graph.commands.dry_runs import NotReplayable, RunDiff, RunExport, RunReplay
 from graph.commands.fork import Edits, ForkRejected
-from graph.queue.quotas import RunUsedUp
+from graph.queue.executor import NotAccepting
+from graph.queue.fair import RunUsedUp, TooManyPosts
 from graph.record.record import record_of
-from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage
+from graph.runs.replay import LiveRejected
 from graph.state.wording import doc
 from graph.storage.storage import StorageUnavailable
 
@@ -156,3 +158,81 @@ async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep
     record = await runs.fork(run_id, body.checkpoint_id, body.edits(), owner=owner, by=named(owner))
     created = {"run_id": record["run_id"], "status": record["status"]}
     return json_answer(created, None, 201, {"Location": f"/runs/{record['run_id']}"})
+
+
+replays = APIRouter(route_class=StrictRoute, tags=["replay"])
+
+
+class RunExportAnswer(RunExport):
+    """A run with all that is kept of it."""
+
+
+class RunReplayAnswer(RunReplay):
+    """How a recorded run differs from the same run today."""
+
+
+class RunDiffAnswer(RunDiff):
+    """How two runs differ."""
+
+
+class ReplayCreate(Body):
+    """What is not to be as it was recorded."""
+
+    live: list[Annotated[Name, Field(description="A tool.")]] = Field(
+        default_factory=list,
+        max_length=MOST_TOOLS,
+        description="The tools that are called; all others return what was recorded. None of them "
+        "may have effects.",
+    )
+
+
+@replays.get(
+    "/runs/{run_id}/export",
+    response_class=JSONResponse,
+    responses={
+        200: answered(RunExportAnswer, "The file."),
+        **problems(RunNotFound, StorageUnavailable),
+    },
+)
+async def export_run(run_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
+    """A run as a file: its whole state, to be kept, and replayed by any server or command."""
+    return json_answer(await runs.replays.export(run_id, owner=owner), RunExportAnswer)
+
+
+@replays.post(
+    "/runs/{run_id}/replay",
+    response_class=JSONResponse,
+    responses={
+        200: answered(RunReplayAnswer, "The comparison."),
+        **problems(
+            *WITH_BODY,
+            RunNotFound,
+            LiveRejected,
+            NotReplayable,
+            TooManyPosts,
+            NotAccepting,
+            StorageUnavailable,
+        ),
+    },
+)
+async def replay_run(run_id: str, body: ReplayCreate, runs: RunsDep, owner: OwnerDep) -> Response:
+    """The run again on today's planners and tools, with recorded answers, outputs and decisions.
+
+    No model is asked, nothing is changed, and nothing of it is stored but that it counts as a post.
+    """
+    return json_answer(
+        await runs.replays.replay(run_id, tuple(body.live), owner=owner), RunReplayAnswer
+    )
+
+
+@replays.get(
+    "/runs/{run_id}/diff/{other_id}",
+    response_class=JSONResponse,
+    responses={
+        200: answered(RunDiffAnswer, "The comparison."),
+        **problems(RunNotFound, StorageUnavailable),
+    },
+)
+async def diff_runs(run_id: str, other_id: str, runs: RunsDep, owner: OwnerDep) -> Response:
+    """What two runs do not have in common: plan, inputs, outputs, status, order and cost."""
+    return json_answer(await runs.replays.diff(run_id, other_id, owner=owner), RunDiffAnswer)

@@ -24,7 +24,8 @@ from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
 from api.schemas import RunCreate
 from api.streams import ChangesStream, EventNotFound, RunStream, check_position
 from api.views import EventPage, RunAnswer, answered, json_answer, run_answer
-from graph.runs.accept import KeyReused, NotAccepting
+from graph.queue.executor import NotAccepting
+from graph.runs.accept import KeyReused
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected

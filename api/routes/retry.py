@@ -12,9 +12,9 @@ from api.parameters import MaxValueBytes, OwnerDep, RunsDep, StrictRoute, named
 from api.schemas import Body, whole
 from api.views import RunAnswer, answered, json_answer, run_answer
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected, RetryRequest
-from graph.queue.quotas import RunUsedUp
+from graph.queue.executor import NotAccepting
+from graph.queue.fair import RunUsedUp
 from graph.record.record import Record
-from graph.runs.accept import NotAccepting
 from graph.runs.context import RunNotFound
 from graph.state import Status
 from graph.state.wording import Time, doc

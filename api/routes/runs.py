@@ -26,18 +26,18 @@ from api.views import (
     json_answer,
     run_answer,
 )
-from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
+from graph.queue.executor import NotAccepting
 from graph.record.record import Record
-from graph.runs.accept import AlreadyAccepted, ChoiceRejected, KeyReused, NotAccepting
+from graph.runs.accept import AlreadyAccepted, ChoiceRejected, KeyReused
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
 from graph.state import Attempt, Status
 from graph.state.row import IdempotencyKey
 from graph.state.wording import Time, doc
-from graph.storage.pages import InvalidCursor
-from graph.storage.search import SearchTooLarge
+from graph.storage.search import InvalidCursor, SearchTooLarge
 from graph.storage.storage import StorageUnavailable
 from nodes.contract.steps import CUT_OFF
 

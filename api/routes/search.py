@@ -1,19 +1,25 @@
-"""What may be asked of runs: as a body, and in the address."""
+"""Lists, a page at a time: which runs are looked for, and who did what with the caller's."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from api.openapi import problems
+from api.parameters import OwnerDep, RunsDep, StrictRoute
 from api.schemas import LONGEST_NAME, Body, Metadata, Text, whole
+from api.views import answered, json_answer
 from graph.runs.accept import LONGEST_VALUE, METADATA_KEY, MOST_PAIRS
 from graph.state import Status
 from graph.state.row import Planner
-from graph.storage.pages import Page
-from graph.storage.search import LARGEST_BOUND, Search, Sort, terms
+from graph.storage.changes import Act, AuditPage, AuditQuery
+from graph.storage.search import LARGEST_BOUND, InvalidCursor, Page, Search, Sort, terms
+from graph.storage.storage import StorageUnavailable
 
 #: Runs of a page, at most and unless fewer are asked for; most US dollars.
 LONGEST_PAGE, PAGE, MOST_USD = 200, 50, 10**6
@@ -144,3 +150,49 @@ class RunQuery(RunFilters):
 
 class RunList(Page):
     """A page of runs."""
+
+
+class AuditList(AuditPage):
+    """A page of what was done with runs."""
+
+
+class AuditFilters(Body):
+    """Which entries; what is left out does not matter."""
+
+    model_config = ConfigDict(strict=False)
+
+    kind: list[Act] = Field(
+        default_factory=list, description="Of one of these; any when there are none."
+    )
+    run_id: Name | None = Field(None, description="About this run, removed or not.")
+    since: Moment | None = Field(None, description="At this time or later.")
+    before: Moment | None = Field(None, description="Before this time.")
+    limit: PageSize = Field(PAGE, description="Most entries of the answer.")
+    cursor: Name | None = Field(None, description=CURSOR)
+
+    def query(self) -> AuditQuery:
+        """As the storage knows it."""
+        kinds = tuple(sorted(set(self.kind)))
+        return AuditQuery(kinds=kinds, run_id=self.run_id, since=self.since, before=self.before)
+
+
+router = APIRouter(route_class=StrictRoute, tags=["server"])
+
+
+@router.get(
+    "/audit",
+    response_class=JSONResponse,
+    responses={
+        200: answered(AuditList, "A page of entries."),
+        **problems(InvalidCursor, StorageUnavailable),
+    },
+)
+async def list_audit(
+    asked: Annotated[AuditFilters, Query()], runs: RunsDep, owner: OwnerDep
+) -> Response:
+    """Who did what with runs, the latest first: ids, times and names, and nothing of the content.
+
+    It is kept for as long as the run is, and after its removal for RUNWRIGHT_AUDIT_RETENTION days.
+    """
+    page = await runs.audit.page(asked.query(), owner=owner, limit=asked.limit, cursor=asked.cursor)
+    return json_answer(page, AuditList)

@@ -16,8 +16,7 @@ from graph.commands.deletion import ThreadNotSettled
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.state.wording import doc
-from graph.storage.pages import InvalidCursor
-from graph.storage.search import Search
+from graph.storage.search import InvalidCursor, Search
 from graph.storage.storage import StorageUnavailable
 from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
 

@@ -12,7 +12,8 @@ from api.parameters import OwnerDep, RunsDep, StrictRoute, named
 from api.schemas import Body, RunCreated, ToolList, ToolView
 from api.views import json_answer
 from graph.commands.call import ToolNotFound
-from graph.runs.accept import ChoiceRejected, NotAccepting
+from graph.queue.executor import NotAccepting
+from graph.runs.accept import ChoiceRejected
 from graph.storage.storage import StorageUnavailable
 from tools.loading import BUILTIN
 from tools.registry import make_tools

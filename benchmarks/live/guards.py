@@ -10,14 +10,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware.access import Authentication, Loopback
+from api.middleware.access import Authentication, CountedTime, Loopback, RefusedTurns, Turns
 from api.middleware.guards import BodyLimit, CountedRequests, StreamLimit
-from api.middleware.turns import CountedTime, RefusedTurns, Turns
 from graph.queue.share import LoopShare
 from graph.runs.live import Observe
 from graph.settings.keys import KeyRing, new_key
-from graph.telemetry.metrics import Metrics
-from graph.telemetry.observer import RunObserver, together
+from graph.telemetry.metrics import Metrics, RunObserver, together
 from graph.telemetry.traces import Exporter, TraceObserver
 from tests.support.runs.run_states import attempted, completed, planned, queued
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.runs.load import Measured, Owners
 from benchmarks.server import HERE, Server
-from graph.storage.sqlite.writer import PAGE
+from graph.storage.sqlite.connections import PAGE
 
 ONE_STEP = "what is (41*7)+13"
 LONG = 200

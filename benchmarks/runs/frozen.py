@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 from graph.compose import open_tools
 from graph.settings import Settings
 from nodes.contract.json_data import plain, resolve
-from nodes.contract.plan_check import check_plan
+from nodes.contract.steps import check_plan
 from nodes.patterns.planner import PatternPlanner
 from tools.invocation import invoke
 from tools.registry import Tool, ToolCall

@@ -9,9 +9,7 @@ import time
 from typing import Any
 
 from graph.record.record import Record
-from graph.runs.accept import Acceptance
-from graph.runs.context import RunContext
-from graph.runs.fleet import Orders
+from graph.runs.context import Orders, RunContext
 from graph.state import Question, ResolvedAs, RunState, learned_of, limits_of, marks, question_of
 from graph.state.rounds import approval_of, asked_about
 from graph.state.row import ApprovalAnswer, DoubtAnswer, RunRow
@@ -20,7 +18,7 @@ from graph.storage.storage import StorageUnavailable
 from nodes.approval.asking import check_left
 from nodes.approval.edited_plan import read_round
 from nodes.approval.in_doubt import checked_answer
-from nodes.contract.plan_check import run_tools
+from nodes.contract.steps import run_tools
 
 
 class NotInDoubt(WrongStatus):
@@ -42,11 +40,11 @@ class NotInDoubt(WrongStatus):
 class Resolver:
     """Decisions about steps in doubt: exactly one for each time that it is asked."""
 
-    def __init__(self, context: RunContext, runner: Orders, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Orders) -> None:
         self._storage = context.storage
         self._reader = context.reader
         self._runner = runner
-        self._acceptance = acceptance
+        self._check_ready = context.check_ready
 
     async def resolve(
         self, run_id: str, decided: ResolvedAs, output: Any, *, by: str, owner: str | None
@@ -57,7 +55,7 @@ class Resolver:
         if question is None:
             raise NotInDoubt(run_id, state["status"])
         kept = checked_answer(state, question["attempt"], decided, output)
-        self._acceptance.check()
+        self._check_ready()
         with self._storage.available():
             row = await self._storage.index.find(run_id)
             answer = _answer(question, decided, kept, row, by=by)
@@ -150,12 +148,12 @@ class NotWaiting(WrongStatus):
 class ApprovalGate:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(self, context: RunContext, runner: Orders, acceptance: Acceptance) -> None:
+    def __init__(self, context: RunContext, runner: Orders) -> None:
         self._storage = context.storage
         self._tools = context.tools
         self._reader = context.reader
         self._runner = runner
-        self._acceptance = acceptance
+        self._check_ready = context.check_ready
         self._sweeping: asyncio.Task[None] | None = None
 
     async def approve(
@@ -188,7 +186,7 @@ class ApprovalGate:
         return await self._decide(state, _numbered(approval_answer, state))
 
     async def _decide(self, state: RunState, approval_answer: ApprovalAnswer) -> Record:
-        self._acceptance.check()
+        self._check_ready()
         with self._storage.available():
             # Shielded from a caller who goes away: a decision that is stored is carried out.
             await asyncio.shield(self._carry_out(state, approval_answer))

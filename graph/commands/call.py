@@ -7,15 +7,15 @@ from uuid import uuid4
 
 from graph.record.events import next_event
 from graph.record.record import Record
-from graph.runs.accept import Acceptance, ChoiceRejected
-from graph.runs.context import RunContext, RunPolicy
+from graph.runs.accept import Acceptance, ChoiceRejected, RunPolicy
+from graph.runs.context import RunContext
 from graph.state import Limits, Plan, PlannedBy, RunState, Step, new_run
 from graph.state.rounds import new_round
 from graph.state.row import RunRow
 from graph.state.wording import shortened, text_of
 from nodes.approval.asking import ApprovalGate
 from nodes.contract.json_data import UNSTORABLE, escaped
-from nodes.contract.plan_check import check_plan, missing, run_tools
+from nodes.contract.steps import check_plan, missing, run_tools
 
 #: Who has planned it: the caller of the tool.
 BY_CALLER = PlannedBy(source="caller", model=None, reason="the tool was called", complexity=None)
@@ -29,7 +29,7 @@ class ToolCaller:
     """Makes runs of calls of tools: recorded, attempted again and asked about like any other."""
 
     def __init__(self, context: RunContext, acceptance: Acceptance, policy: RunPolicy) -> None:
-        self._acceptance = acceptance
+        self._check_ready, self._acceptance = context.check_ready, acceptance
         self._limits = policy.limits
         self._gate = ApprovalGate(
             context.tools, next_event, policy.approve, policy.approval_expires
@@ -39,7 +39,7 @@ class ToolCaller:
         self, tool: str, given: Mapping[str, Any], *, owner: str, by: str | None
     ) -> Record:
         """As `Runs.call`."""
-        self._acceptance.check()
+        self._check_ready()
         seed = seed_of(tool, given, self._limits, self._gate, owner=owner, at=time.time())
         row = RunRow(
             run_id=seed["run_id"],

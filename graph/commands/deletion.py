@@ -12,10 +12,9 @@ from graph.runs.threads import ThreadNotFound
 from graph.state import RunState, Status, attempts, step_key
 from graph.state.row import RunArtifacts, RunRow, facts_of
 from graph.state.status import SETTLED, WrongStatus
-from graph.storage.audit import Audit
+from graph.storage.changes import Audit
 from graph.storage.storage import RunIndex, StorageUnavailable
-from tools.blobs import BLOBS
-from tools.receipts import BEGUN, RECEIPTS, namespace
+from tools.receipts import BEGUN, BLOBS, RECEIPTS, namespace
 
 logger = logging.getLogger("runwright.runs")
 

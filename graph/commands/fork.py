@@ -29,8 +29,7 @@ from graph.state.status import SETTLED
 from nodes.approval.asking import EXPIRES, required_approval, tools_of
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import counted_size
-from nodes.contract.plan_check import run_tools
-from nodes.contract.steps import next_cursor
+from nodes.contract.steps import next_cursor, run_tools
 from nodes.plan import prompt_error
 from tools.registry import Tool
 
@@ -254,7 +253,7 @@ class Forker:
         self._context = context
         self._models = models
         self._reader = context.reader
-        self._acceptance = acceptance
+        self._check_ready, self._acceptance = context.check_ready, acceptance
         self._approval_expires = approval_expires
 
     async def fork(
@@ -268,7 +267,7 @@ class Forker:
         by: str | None = None,
     ) -> Record:
         """As `Runs.fork`."""
-        self._acceptance.check()
+        self._check_ready()
         await self._reader.admit(run_id, owner)
         with self._context.storage.available():
             checkpoint = await checkpoint_of(self._reader.graph, thread(run_id), checkpoint_id)

@@ -10,20 +10,18 @@ from typing import Any
 from graph.record.generations import checked_traceparent, trace_id_of
 from graph.record.record import Record
 from graph.runs.accept import CALLER_TRACE, Acceptance
-from graph.runs.context import RunContext, after_retry, thread, without_wait
-from graph.runs.fleet import Orders
+from graph.runs.context import Orders, RunContext, after_retry, thread
 from graph.runs.live import LiveRun
 from graph.runs.recovery import first_cursor, resume, retried_plan
 from graph.runs.threads import ThreadBusy
-from graph.state import RunState, outputs
+from graph.state import RunState, outputs, without_wait
 from graph.state.rounds import dropped, is_called, rounds_of, then_of
 from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.asking import EXPIRES, required_approval
 from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.plan_check import check_plan, run_tools
-from nodes.contract.steps import missed
+from nodes.contract.steps import check_plan, missed, run_tools
 from tools.registry import Tool
 
 
@@ -245,7 +243,7 @@ class Retrier:
                 state = await self._reader.state(run_id)
                 if not may_become(state["status"], "pending"):
                     raise NotRetryable(run_id, state["status"])
-                self._acceptance.check()
+                self._context.check_ready()
                 command = command_of(
                     state,
                     request,

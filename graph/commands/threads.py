@@ -13,8 +13,7 @@ from graph.runs.context import RunContext, RunNotFound, thread
 from graph.runs.history import snapshot_of, snapshots_of
 from graph.runs.threads import ThreadNotFound, normal_name
 from graph.state import RunState, Status
-from graph.storage.pages import decode, encode
-from graph.storage.search import Position, Search
+from graph.storage.search import Position, Search, decode, encode
 from graph.storage.threads import Head, OpenedThread, Thread, ThreadChange, ThreadPage
 
 #: What cursors of lists of threads are bound to: the search of runs in a thread that cannot be.

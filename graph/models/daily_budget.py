@@ -1,4 +1,7 @@
-"""The daily budget: what the calls of models may cost each owner between two midnights, UTC."""
+"""What calls of models cost, and the daily budget: what they may cost each owner.
+
+A day is between two midnights, UTC.
+"""
 
 import asyncio
 import time
@@ -6,9 +9,43 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from graph.storage.storage import Spending, Spent
 from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens; `cached` where what is read from a cache has a price of its own."""
+
+    input: float
+    output: float
+    cached: float | None = None
+
+    def of(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """The price of one call, USD; `cached_tokens` are those of its input."""
+        cached = self.input if self.cached is None else self.cached
+        read = (input_tokens - cached_tokens) * self.input + cached_tokens * cached
+        return (read + output_tokens * self.output) / _MILLION
+
+
+def price_in_map(litellm: Any, name: str) -> Price | None:
+    """The price in LiteLLM's own map, which is loaded with it; None where it has none."""
+    # Not `get_model_info`: for an Ollama model it asks the server, and says that it costs nothing.
+    provider, _, bare = name.partition("/")
+    entry = litellm.model_cost.get(name) or litellm.model_cost.get(bare) or {}
+    # The same name may be another provider's, at another price.
+    if bare and entry.get("litellm_provider") != provider:
+        return None
+    try:
+        per_token = entry["input_cost_per_token"], entry["output_cost_per_token"]
+    except KeyError:
+        return None
+    return Price(per_token[0] * _MILLION, per_token[1] * _MILLION)
+
 
 DAY = 86_400
 

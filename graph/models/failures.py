@@ -1,5 +1,10 @@
-"""What an exception of a model client means for planning: try again, go on, or ask a person."""
+"""What keeps a model from answering: a key that is missing, and what its client raises.
 
+An exception means for planning: try again, go on, or ask a person. Which variables are missing can
+be told of a model without asking it.
+"""
+
+import os
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -30,6 +35,51 @@ _SHORTEST_KEY = 8
 _LONGEST_PLACE = 200
 
 _CONTEXT_WORDS = ("context length", "context window", "prompt is too long")
+
+
+#: Providers whose models are whatever their server has.
+LOCAL = frozenset({"ollama", "ollama_chat"})
+
+
+#: Where the key of a provider is looked for, in any of them. Of the others only LiteLLM knows.
+_KEYS = {
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY", "PALM_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "mistral": ("MISTRAL_API_KEY", "MISTRAL_AZURE_API_KEY"),
+    "openai": ("OPENAI_API_KEY",),
+}
+
+
+def missing_keys(name: str, api_base: str | None, api_key_env: str | None) -> tuple[str, ...]:
+    """The variables of which one has to hold a model's key, where none does; loads nothing."""
+    if api_key_env is not None:
+        needed: tuple[str, ...] = (api_key_env,)
+    else:
+        needed = () if api_base is not None else _usual_keys(name.partition("/")[0])
+    return () if any(os.environ.get(variable) for variable in needed) else needed
+
+
+def _usual_keys(provider: str) -> tuple[str, ...]:
+    if provider != "anthropic":
+        return _KEYS.get(provider, ())
+    # It knows other credentials as well, in variables with its name.
+    others = [name for name in os.environ if name.startswith("ANTHROPIC_") and os.environ[name]]
+    return () if others else ("ANTHROPIC_API_KEY",)
+
+
+def missing_variables(
+    litellm: Any, name: str, api_base: str | None, api_key_env: str | None
+) -> tuple[str, ...]:
+    """Environment variables that a model needs and that are not set; opens no connection."""
+    if api_key_env is not None:
+        return () if os.environ.get(api_key_env) else (api_key_env,)
+    if api_base is not None or name.partition("/")[0] in LOCAL:
+        return ()
+    usual = f"{name.partition('/')[0].upper()}_API_KEY"
+    if os.environ.get(usual) == "":  # there, but no key
+        return (usual,)
+    return tuple(litellm.validate_environment(model=name)["missing_keys"])
 
 
 def failure_of(error: Exception) -> ModelFailure:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from graph.models.breaker import CircuitBreaker, SharedBreaker
 from graph.models.client import LiteLlmModel, is_installed
-from graph.models.prices import Price, missing_keys
+from graph.models.daily_budget import Price
+from graph.models.failures import missing_keys
 from graph.models.recorded import NO_MODELS
 from graph.settings import InvalidSettings, ModelSettings, Settings
 from graph.storage.storage import Storage

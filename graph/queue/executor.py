@@ -61,6 +61,13 @@ class QueueFull(Exception):
         self.retry_after = retry_after
 
 
+class NotAccepting(Exception):
+    """The process is ending and takes no further runs."""
+
+    def __init__(self) -> None:
+        super().__init__("the process is ending and takes no further runs")
+
+
 #: The job of which this is the execution.
 CURRENT: ContextVar[Job] = ContextVar("current_job")
 
@@ -102,6 +109,8 @@ class Executor:
         self._executing: set[Job] = set()
         self.parked: set[Job] = set()  # accepted, and not to be queued yet
         self._stopping = False
+        #: Whether runs, and orders about them, are taken.
+        self.ready = False
 
     def start(
         self,

@@ -4,8 +4,6 @@ After the end of a process, or a crash of the database that it has alone, `alone
 left; `recovery` says from which checkpoint each is resumed, and `quarantine` keeps apart those that
 may have ended it.
 
-`health` looks at the storage, the models, and the servers of tools.
-
-Others use `accept`, `alone`, `context`, `fleet`, `health`, `history`, `live`, `recovery`,
-`replay`, `runner.Runner`, `settled`, `threads` and `watch`.
+Others use `accept`, `alone`, `cancellation`, `context`, `fleet`, `history`, `live`, `recovery`,
+`replay`, `runner.Runner`, `threads` and `watch`.
 """

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graph.queue.executor import QueueFull
-from graph.queue.quotas import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
+from graph.queue.fair import NO_QUOTAS, NoRoom, PostRate, Quotas, RunUsedUp, refusal
 from graph.record.generations import checked_traceparent, trace_id_of
 from graph.record.record import Record, record_of
 from graph.runs.context import RunContext
 from graph.runs.threads import ThreadBusy, ThreadNotFound, normal_name
 from graph.settings.configured import is_address, origin_of
-from graph.state import Choice, Limits, RunState
+from graph.state import Approve, Choice, Limits, RunState
 from graph.state.row import Accepted, IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 from graph.storage.fleet import PostRefused
 from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
-from nodes.answers.structured import schema_fault
+from nodes.answers.parsing import schema_fault
+from nodes.approval.asking import EXPIRES
 from nodes.contract.json_data import UNSTORABLE
 from tools.registry import Tool
 from tools.toolbox import absence, to_come
@@ -203,37 +204,34 @@ def lowered(limits: Limits, *, max_rounds: int | None, mend: int | None) -> Limi
     return lowered
 
 
+@dataclass(frozen=True)
+class RunPolicy:
+    """The limits of every run, whether its plan is asked about, and for how many seconds.
+
+    `quotas`: what each owner may take. `webhooks`: the places that are told of all runs.
+    """
+
+    limits: Limits
+    approve: Approve = "never"
+    approval_expires: float = EXPIRES
+    quotas: Quotas = NO_QUOTAS
+    webhooks: tuple[str, ...] = ()
+
+
 logger = logging.getLogger("runwright.runs")
 
 #: Where in a trace of theirs the caller is who is being served, as they say it.
 CALLER_TRACE: ContextVar[str | None] = ContextVar("caller_trace", default=None)
 
 
-class NotAccepting(Exception):
-    """The process is ending and takes no further runs."""
-
-    def __init__(self) -> None:
-        super().__init__("the process is ending and takes no further runs")
-
-
 class Acceptance:
-    """The way in for new runs, open while `ready`."""
+    """The way in for new runs."""
 
     def __init__(self, context: RunContext, quotas: Quotas = NO_QUOTAS) -> None:
         self._context = context
         self.quotas = quotas
         fleet = context.storage.fleet
         self._rate = PostRate(quotas.posts, fleet.posts if fleet else None)
-        self.ready = False
-
-    def check(self) -> None:
-        """Raises `NotAccepting` unless it is open, and `StorageUnavailable` over a damaged storage.
-
-        A damaged one may take what it cannot give back.
-        """
-        if not self.ready:
-            raise NotAccepting
-        self._context.storage.faults.refuse_damaged()
 
     async def count_post(self, owner: str) -> None:
         """Count one post of an owner. Raises `TooManyPosts` and `StorageUnavailable`."""

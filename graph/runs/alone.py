@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from graph.runs.context import RunContext, thread
@@ -47,9 +48,11 @@ class LoneRuns:
             await self._queue_unfinished()
         else:
             self._since = time.time()  # earlier ones are left as they are
-        self._executor.start(self._execute, self._runs.release)
-        if self._tenure:
-            self._do(self._watch(self._tenure))
+        if tenure := self._tenure:
+            self._executor.start(partial(self._execute, tenure), self._runs.release)
+            self._do(self._watch(tenure))
+        else:
+            self._executor.start(self._runner.execute, self._runs.release)
 
     async def close(self) -> None:
         """Resume nothing more."""
@@ -73,12 +76,9 @@ class LoneRuns:
         for row in due:
             self._runner.enqueue_unfinished(row, is_head=heads[row.thread] is row)
 
-    async def _execute(self, run_id: str) -> None:
+    async def _execute(self, tenure: Tenure, run_id: str) -> None:
         """As `Runner.execute`, but what it writes is refused once the database lost something."""
-        if self._tenure is None:
-            await self._runner.execute(run_id)
-            return
-        mine = self._leases[run_id] = self._tenure.lease
+        mine = self._leases[run_id] = tenure.lease
         lease.set(mine)
         try:
             await self._runner.execute(run_id)
@@ -86,8 +86,8 @@ class LoneRuns:
             self._note_given_up(self._runs.of(run_id))
         finally:
             self._leases.pop(run_id, None)
-            if mine != self._tenure.lease:
-                self._tenure.look.set()
+            if mine != tenure.lease:
+                tenure.look.set()
 
     def _note_given_up(self, live: LiveRun) -> None:
         about = {"run_id": live.run_id, "trace_id": live.trace_id}
@@ -127,7 +127,7 @@ class LoneRuns:
         An order, or an acceptance, may be stored that was not acknowledged.
         """
         # A write of what was given up may still be on its way, or its connection be gone.
-        await self._storage.index.check()
+        await self._storage.check()
         rows = await self._storage.index.unsettled()
         left = [row for row in rows if row.created_at >= self._since]
         for row in left:

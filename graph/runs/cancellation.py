@@ -1,4 +1,7 @@
-"""Cancelling runs: what was done stays done, what was in flight is told."""
+"""Cancelling runs: the mark is stored, then what executes the run is ended and the run settled.
+
+What was done stays done, what was in flight is told.
+"""
 
 import asyncio
 import time
@@ -8,7 +11,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Overwrite
 
 from graph.record.events import next_event
-from graph.runs.context import RunContext
+from graph.record.record import Record
+from graph.runs.context import Orders, RunContext
 from graph.runs.live import Cancellation, LiveRun
 from graph.runs.recovery import resume, state_at
 from graph.state import (
@@ -24,9 +28,44 @@ from graph.state import (
 )
 from graph.state.rounds import is_planning, round_of, rounds_of
 from graph.state.row import RunRow
-from graph.state.status import SETTLED
+from graph.state.status import SETTLED, WrongStatus, may_become
+from graph.storage.storage import StorageUnavailable
 from nodes.contract.steps import interrupted, left_out
 from tools.receipts import find_begun
+
+
+class AlreadySettled(WrongStatus):
+    """The run has ended, so that there is nothing to cancel."""
+
+    rule = "only one that has not ended can be cancelled"
+
+
+class Canceller:
+    """Cancels runs: a run whose mark is stored is cancelled, whatever happens."""
+
+    def __init__(self, context: RunContext, runner: Orders) -> None:
+        self._storage, self._reader = context.storage, context.reader
+        self._runner = runner
+        self._check_ready = context.check_ready
+
+    async def cancel(self, run_id: str, *, by: str, owner: str | None) -> Record:
+        """As `Runs.cancel`."""
+        state = await self._reader.admitted(run_id, owner)
+        if may_become(state["status"], "cancelled"):
+            self._check_ready()
+            # Shielded from a caller who goes away: once the mark is stored, the act follows.
+            await asyncio.shield(self._stop(run_id, by))
+            state = await self._reader.state(run_id)
+        if state["status"] not in SETTLED:
+            raise StorageUnavailable
+        if state["status"] != "cancelled":
+            raise AlreadySettled(run_id, state["status"])
+        return await self._reader.record(state)
+
+    async def _stop(self, run_id: str, by: str) -> None:
+        with self._storage.available():
+            await self._storage.index.request_cancel(run_id, at=time.time(), by=by)
+        await self._runner.cancel(run_id)
 
 
 class Cancellations:

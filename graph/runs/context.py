@@ -4,26 +4,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
-from graph.queue.executor import Executor
-from graph.queue.quotas import NO_QUOTAS, Quotas
+from graph.queue.executor import Executor, NotAccepting
 from graph.record.generations import trace_id_of
 from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
-from graph.runs.live import Broadcaster, LiveRuns, Observe
+from graph.runs.live import Broadcaster, LiveRuns, Observe, SettledRuns
 from graph.runs.recovery import is_due, retried
-from graph.runs.settled import SettledRuns
 from graph.runs.threads import Conversations, ThreadQueues
 from graph.settings.configured import site_of
 from graph.state import (
     THREAD_CONTEXT,
-    Approve,
     Learned,
-    Limits,
     RunState,
     Status,
     attempts,
@@ -36,9 +32,8 @@ from graph.state import (
 from graph.state.row import RetryCommand, expiry_of, facts_of, state_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.storage.storage import Storage
-from nodes.approval.asking import EXPIRES
 from nodes.approval.in_doubt import DoubtGate
-from tools.blobs import Blob, find
+from tools.receipts import Blob, find_blob
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
@@ -203,7 +198,7 @@ class RunReader:
             of: RunState = {**state, "generation": made[0]["generation"]}
             key = step_key(of, made[0]["step"])
             with self._storage.available():
-                blob = await find(self._storage.store, state["owner"], key, name)
+                blob = await find_blob(self._storage.store, state["owner"], key, name)
             if blob is not None or not (fork := state.get("forked_from")):
                 return blob
             try:
@@ -236,19 +231,6 @@ def after_retry(state: RunState, command: RetryCommand) -> RunState:
     return cast("RunState", {**state, **update, "log": log})
 
 
-def next_attempt(state: RunState) -> float | None:
-    """When the attempt, or call of a model, is due that a run waits for, in epoch seconds."""
-    planning = state.get("planning")
-    return state["not_before"] or (planning and planning["not_before"]) or None
-
-
-def without_wait(state: RunState) -> RunState:
-    """A state as it is once its next attempt, or call of a model, is waited for no more."""
-    planning = state.get("planning")
-    planning = planning and {**planning, "not_before": None}
-    return {**state, "not_before": None, "planning": planning}
-
-
 def thread(run_id: str) -> RunnableConfig:
     """Where the checkpoints of a run are."""
     return {"configurable": {"thread_id": run_id}}
@@ -259,6 +241,19 @@ def _is_run_id(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+class Orders(Protocol):
+    """Carries out what was ordered of runs, and stored before, here or elsewhere."""
+
+    async def cancel(self, run_id: str) -> None:
+        """As `Runner.cancel`."""
+
+    async def decide(self, run_id: str) -> None:
+        """As `Runner.decide`."""
+
+    async def hurry(self, run_id: str) -> bool:
+        """As `Runner.hurry`."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +277,13 @@ class RunContext:
     broadcaster: Broadcaster
     thread_queues: ThreadQueues
     conversations: Conversations
+
+    def check_ready(self) -> None:
+        """Raises `NotAccepting` unless orders are taken, and `StorageUnavailable` over a damaged
+        storage, which may take what it cannot give back."""
+        if not self.executor.ready:
+            raise NotAccepting
+        self.storage.faults.refuse_damaged()
 
 
 def make_context(
@@ -320,20 +322,6 @@ def make_context(
         thread_queues=ThreadQueues(storage, executor),
         conversations=Conversations(storage, reader.kept, characters),
     )
-
-
-@dataclass(frozen=True)
-class RunPolicy:
-    """The limits of every run, whether its plan is asked about, and for how many seconds.
-
-    `quotas`: what each owner may take. `webhooks`: the places that are told of all runs.
-    """
-
-    limits: Limits
-    approve: Approve = "never"
-    approval_expires: float = EXPIRES
-    quotas: Quotas = NO_QUOTAS
-    webhooks: tuple[str, ...] = ()
 
 
 class LateCalls:

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Container, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from graph.queue.executor import Job
 from graph.queue.worker import LEASE, LOOK, Carried, Heart, JobWorker
-from graph.runs.context import RunContext, RunNotFound, next_attempt
-from graph.runs.live import LiveRun, Speech
+from graph.runs.context import RunContext, RunNotFound
+from graph.runs.live import LiveRun
 from graph.runs.runner import CANCEL_WAIT, Runner
-from graph.runs.watch import AnswerDelta
-from graph.state import RunState
+from graph.runs.watch import AnswerDelta, Speech
+from graph.state import RunState, next_attempt
 from graph.state.row import RunRow
 from graph.state.status import SETTLED
 from graph.storage.fleet import (
@@ -45,19 +45,6 @@ RATE = 10.0
 
 #: How long it may take that news are missed, beyond the time in which none came, in seconds.
 LATEST = 10.0
-
-
-class Orders(Protocol):
-    """Carries out what was ordered of runs, and stored before, here or elsewhere."""
-
-    async def cancel(self, run_id: str) -> None:
-        """As `Runner.cancel`."""
-
-    async def decide(self, run_id: str) -> None:
-        """As `Runner.decide`."""
-
-    async def hurry(self, run_id: str) -> bool:
-        """As `Runner.hurry`."""
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""The history of a run: every checkpoint that was stored of it, and what each has changed."""
+"""What was: every checkpoint of a run and what it has changed, and who did what with runs."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -20,6 +20,9 @@ from graph.build import RunGraph
 from graph.state import RunState, Status, whole
 from graph.state.rounds import rounds_of
 from graph.state.wording import Time, doc
+from graph.storage.changes import AuditPage, AuditQuery
+from graph.storage.search import Position, Search, decode, encode
+from graph.storage.storage import Storage
 
 
 class CheckpointNotFound(Exception):
@@ -254,3 +257,28 @@ def _shared(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 def _saved_id(config: RunnableConfig) -> str:
     return str(config["configurable"]["checkpoint_id"])
+
+
+class AuditTrail:
+    """What was done with the runs of an owner; an `owner` of None is told of all."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def page(
+        self, query: AuditQuery, *, owner: str | None, limit: int, cursor: str | None = None
+    ) -> AuditPage:
+        """The entries that are asked for, from beyond the page whose `next_cursor` this is.
+
+        Raises `InvalidCursor` and `StorageUnavailable`.
+        """
+        # What cursors are bound to: a search of runs that cannot be.
+        search, whose = Search(thread_id="", text=repr(query)), owner or ""
+        before = None if cursor is None else decode(cursor, search, owner=whose).number
+        with self._storage.available():
+            found, more = await self._storage.audit.page(owner, query, limit=limit, before=before)
+        after = Position(key=None, number=more) if more is not None else None
+        return AuditPage(
+            entries=[*found],
+            next_cursor=encode(after, search, owner=whose) if after else None,
+        )

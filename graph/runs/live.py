@@ -1,17 +1,20 @@
-"""How runs stand in this process: one record for each run that is executed, queued or watched.
+"""How runs stand in this process: one record for each that is executed, queued or watched.
 
-Beside it is who tells those that watch.
+Settled runs of late are kept in memory for who reads them, since nothing of them changes any
+more; the code that resumes one, forks it, or removes it, drops it here. At the end is who tells
+those that watch.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic_core import to_json
+
 from graph.queue.executor import Job
-from graph.runs.settled import SettledRuns
 from graph.runs.watch import (
     AnswerDelta,
     ChangeSubscription,
@@ -21,7 +24,7 @@ from graph.runs.watch import (
 )
 from graph.state import RunState, Step
 from graph.state.row import RunRow, state_of
-from graph.storage.fleet import AnswerPart, Fleet
+from graph.state.status import SETTLED
 from nodes.answers.writer import Say
 from tools.registry import ToolProgress
 
@@ -140,6 +143,97 @@ class LiveRuns:
         """How a run stands that is here; None where only the storage can tell."""
         live = self._runs.get(run_id)
         return live.seen if live else None
+
+
+#: What settled runs take together, in bytes as they are counted here: some hundred ordinary ones.
+LARGEST = 4 * 2**20
+
+
+#: What a state takes in memory, in parts of what it is as JSON.
+TIMES_JSON = 6
+
+
+@dataclass(slots=True, eq=False)
+class SettledRun:
+    """One that is kept: its state until its record was `encoded`, and its size in bytes."""
+
+    run_id: str
+    owner: str
+    state: RunState | None
+    size: int
+    encoded: bytes | None = None
+
+
+class SettledRuns:
+    """Those that were settled or read last, up to `largest` bytes; none with 0."""
+
+    def __init__(self, largest: int = 0) -> None:
+        self._largest = largest
+        self._kept: OrderedDict[str, SettledRun] = OrderedDict()
+        self._size = 0
+        self._reading: dict[str, object] = {}
+
+    def find(self, run_id: str, owner: str | None) -> SettledRun | None:
+        """A run that is kept here, if it is the owner's; without one, of any owner."""
+        found = self._kept.get(run_id)
+        if found is None or owner not in (found.owner, None):
+            return None
+        self._kept.move_to_end(run_id)
+        return found
+
+    def state(self, run_id: str) -> RunState | None:
+        """The state of a run, where it is kept."""
+        found = self._kept.get(run_id)
+        return found.state if found else None
+
+    def keep(self, state: RunState) -> None:
+        """Keep a state that is stored, instead of what was kept of that run; a settled one only."""
+        run_id = state["run_id"]
+        self.drop(run_id)
+        if not self._largest or state["status"] not in SETTLED:
+            return
+        try:
+            size = TIMES_JSON * len(to_json(state, inf_nan_mode="strings"))
+        except ValueError:  # it is stored, and cannot be told either
+            return
+        self._kept[run_id] = SettledRun(run_id, state["owner"], state, size)
+        self._grow(size)
+
+    def encode(self, settled: SettledRun, encoded: bytes) -> None:
+        """Keep the record of a run as it is told, in the place of its state.
+
+        Does nothing where that was dropped meanwhile.
+        """
+        if self._kept.get(settled.run_id) is settled and settled.encoded is None:
+            grown = len(encoded) - settled.size
+            settled.state, settled.encoded, settled.size = None, encoded, len(encoded)
+            self._grow(grown)
+
+    def drop(self, run_id: str) -> None:
+        """Keep nothing of a run, nor what is being read of it just now."""
+        self._reading.pop(run_id, None)
+        if dropped := self._kept.pop(run_id, None):
+            self._size -= dropped.size
+
+    def begin_reading(self, run_id: str) -> object:
+        """The storage is about to be asked for the state of a run: what `keep_read` is given."""
+        return self._reading.setdefault(run_id, object())
+
+    def keep_read(self, state: RunState, begun: object) -> None:
+        """Keep a state that was read, unless that of the run has changed since it was `begun`."""
+        if self._reading.get(state["run_id"]) is begun:
+            self.keep(state)
+
+    def end_reading(self, run_id: str, begun: object) -> None:
+        """Nothing comes of it any more."""
+        if self._reading.get(run_id) is begun:
+            del self._reading[run_id]
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        while self._size > self._largest:
+            _, oldest = self._kept.popitem(last=False)
+            self._size -= oldest.size
 
 
 #: How many subscriptions of ended runs are kept without a watcher: those who come one after
@@ -295,53 +389,3 @@ def _size(live: LiveRun) -> int:
     """How many bytes the attempts of a run keep, but for small ones."""
     state = live.subscription.state if live.subscription else None
     return state.get("kept", 0) if state else 0
-
-
-# The words of answers, for who watches in other processes.
-
-
-#: So often are they stored, in seconds.
-SPOKEN = 0.1
-
-
-class Speech:
-    """Stores the words of answers for who watches elsewhere, together every so often."""
-
-    def __init__(self, fleet: Fleet, errors: tuple[type[Exception], ...]) -> None:
-        self._fleet = fleet
-        self._errors = errors
-        self._parts: dict[str, list[AnswerPart]] = {}
-        self._number = 0
-        self._wake = asyncio.Event()
-
-    def hear(self, state: RunState, delta: AnswerDelta) -> None:
-        """Words of an answer that is given here."""
-        # Later than those of a process that had the run before, and than the last one here.
-        self._number = max(self._number + 1, int(time.time() * 1000))
-        parts = self._parts.setdefault(state["run_id"], [])
-        parts.append(AnswerPart(self._number, delta["text"], delta["offset"]))
-        self._wake.set()
-
-    async def store(self) -> None:
-        """Store what was heard, until cancelled."""
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(SPOKEN)
-            self._wake.clear()
-            heard, self._parts = self._parts, {}
-            for run_id, parts in heard.items():
-                with suppress(*self._errors):  # they are live only
-                    await self._fleet.jobs.speak(run_id, _joined(parts))
-                    self._fleet.notices.tell(run_id)
-
-
-def _joined(parts: Sequence[AnswerPart]) -> list[AnswerPart]:
-    """The parts with those that follow each other as one."""
-    joined: list[AnswerPart] = []
-    for part in parts:
-        last = joined[-1] if joined else None
-        if last and part.offset == last.offset + len(last.text):
-            joined[-1] = AnswerPart(part.number, last.text + part.text, last.offset)
-        else:
-            joined.append(part)
-    return joined

@@ -21,7 +21,7 @@ from langgraph.types import Command, Overwrite
 
 from graph.build import RunGraph, build_graph, recursion_limit
 from graph.models.recorded import NO_MODELS, RecordedAudience, recorded_ladder
-from graph.record.beginning import seed_of
+from graph.record.diff import seed_of
 from graph.runs.context import thread
 from graph.runs.recovery import apply_retry, begin, is_waiting, set_running, state_at
 from graph.state import (

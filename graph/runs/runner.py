@@ -14,7 +14,7 @@ from langgraph.runtime import RunControl
 from graph.build import RunGraph, recursion_limit
 from graph.record.generations import trace_id_of
 from graph.runs.cancellation import Cancellations
-from graph.runs.context import Projection, RunContext, thread, without_wait
+from graph.runs.context import Projection, RunContext, thread
 from graph.runs.live import Cancellation, LiveRun, Reason
 from graph.runs.quarantine import Quarantine
 from graph.runs.recovery import (
@@ -28,7 +28,7 @@ from graph.runs.recovery import (
     resume_left,
     set_running,
 )
-from graph.state import Channels, RunState, split
+from graph.state import Channels, RunState, split, without_wait
 from graph.state.row import RunRow, state_of
 from graph.storage.fleet import LeaseLost
 from graph.storage.storage import Follower, RunSaver
@@ -189,7 +189,7 @@ class Runner:
             return await self._begin(live, live.row)
         if reason == "cancelling":
             # A write of the execution that was cut off may still be on its way.
-            await self._storage.index.check()
+            await self._storage.check()
         row = await self._storage.index.find(live.run_id)
         live.row = None
         if row is None:

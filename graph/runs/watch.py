@@ -1,7 +1,10 @@
 """Watching: what is stored of a run is told once to everybody who watches it."""
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated
 
@@ -12,6 +15,7 @@ from graph.record.record import Progress, progress_of
 from graph.state import RunState, Status, Step
 from graph.state.status import SETTLED, SETTLED_OR_WAITING
 from graph.state.wording import doc
+from graph.storage.fleet import AnswerPart, Fleet
 from tools.registry import ToolProgress
 
 
@@ -282,3 +286,50 @@ class Notifier:
                 self._wake()
         finally:
             self._notifying = None
+
+
+#: So often are they stored, in seconds.
+SPOKEN = 0.1
+
+
+class Speech:
+    """Stores the words of answers for who watches elsewhere, together every so often."""
+
+    def __init__(self, fleet: Fleet, errors: tuple[type[Exception], ...]) -> None:
+        self._fleet = fleet
+        self._errors = errors
+        self._parts: dict[str, list[AnswerPart]] = {}
+        self._number = 0
+        self._wake = asyncio.Event()
+
+    def hear(self, state: RunState, delta: AnswerDelta) -> None:
+        """Words of an answer that is given here."""
+        # Later than those of a process that had the run before, and than the last one here.
+        self._number = max(self._number + 1, int(time.time() * 1000))
+        parts = self._parts.setdefault(state["run_id"], [])
+        parts.append(AnswerPart(self._number, delta["text"], delta["offset"]))
+        self._wake.set()
+
+    async def store(self) -> None:
+        """Store what was heard, until cancelled."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(SPOKEN)
+            self._wake.clear()
+            heard, self._parts = self._parts, {}
+            for run_id, parts in heard.items():
+                with suppress(*self._errors):  # they are live only
+                    await self._fleet.jobs.speak(run_id, _joined(parts))
+                    self._fleet.notices.tell(run_id)
+
+
+def _joined(parts: Sequence[AnswerPart]) -> list[AnswerPart]:
+    """The parts with those that follow each other as one."""
+    joined: list[AnswerPart] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if last and part.offset == last.offset + len(last.text):
+            joined[-1] = AnswerPart(part.number, last.text + part.text, last.offset)
+        else:
+            joined.append(part)
+    return joined

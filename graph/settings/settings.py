@@ -21,7 +21,7 @@ from graph.settings.configured import (
 )
 from graph.settings.keys import InvalidKey, Key, parse_keys
 from graph.state import MOST_KEPT, THREAD_CONTEXT, Approve, Limits
-from nodes.planning.complexity import THRESHOLD
+from nodes.planning.model import THRESHOLD
 from tools.invocation import ToolErrors
 from tools.registry import InDoubt
 

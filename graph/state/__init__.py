@@ -74,9 +74,11 @@ from graph.state.run import (
     limits_of,
     logged,
     new_run,
+    next_attempt,
     schema_of,
     split,
     whole,
+    without_wait,
 )
 from graph.state.status import (
     Answer,
@@ -154,6 +156,7 @@ __all__ = [
     "logged",
     "marks",
     "new_run",
+    "next_attempt",
     "outputs",
     "question_of",
     "referent_of",
@@ -163,4 +166,5 @@ __all__ = [
     "step_key",
     "turn_of",
     "whole",
+    "without_wait",
 ]

@@ -283,3 +283,16 @@ def schema_of(state: RunState) -> dict[str, Any] | None:
     """The JSON Schema of the shape in which the answer is given as well; None where it is not."""
     choice = state.get("choice")
     return choice.get("result_schema") if choice else None
+
+
+def next_attempt(state: RunState) -> float | None:
+    """When the attempt, or call of a model, is due that a run waits for, in epoch seconds."""
+    planning = state.get("planning")
+    return state["not_before"] or (planning and planning["not_before"]) or None
+
+
+def without_wait(state: RunState) -> RunState:
+    """A state as it is once its next attempt, or call of a model, is waited for no more."""
+    planning = state.get("planning")
+    planning = planning and {**planning, "not_before": None}
+    return {**state, "not_before": None, "planning": planning}

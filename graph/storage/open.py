@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from graph.settings.keys import without_secrets
 from graph.storage.owned import ServerAddress
-from graph.storage.sqlite.open import open_sqlite
-from graph.storage.sqlite.ownership import FileOwned, own
+from graph.storage.sqlite.open import FileOwned, open_sqlite, own
 from graph.storage.storage import Storage, StorageError
 
 if TYPE_CHECKING:
-    from graph.storage.postgres.move import Moved
+    from graph.storage.postgres.migration import Moved
 
 #: What the folders of `memory://` are named by, in the one for temporary files.
 TEMPORARY = "runwright-memory-"

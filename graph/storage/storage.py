@@ -32,9 +32,8 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
-from graph.storage.audit import Audit
+from graph.storage.changes import Audit, Outbox
 from graph.storage.fleet import Fleet
-from graph.storage.outbox import Outbox
 from graph.storage.owned import Tenure
 from graph.storage.search import Found, Search
 from graph.storage.threads import ThreadIndex
@@ -236,12 +235,6 @@ class RunIndex(Protocol):
     async def settled_last(self, seconds: float, *, limit: int) -> Sequence[RunRow]:
         """The runs settled within so many seconds before the last that was, the last one first."""
 
-    async def check(self) -> None:
-        """Raise the backend's error when something that runs need cannot be read or written now.
-
-        What was submitted before is written when it returns.
-        """
-
 
 class DeleteRuns(Protocol):
     """Removes settled runs in one transaction."""
@@ -255,6 +248,10 @@ class DeleteRuns(Protocol):
         With a thread all of its runs, or none unless these are all that it has, and settled.
         """
 
+
+#: Raises the backend's error when something that runs need cannot be read or written now. What was
+#: submitted before is written when it returns.
+Check = Callable[[], Awaitable[None]]
 
 #: Gives the room that removed runs have left back to the disk, where that is worth it; how many
 #: bytes. Raises the backend's error.
@@ -360,6 +357,7 @@ class Storage:
     give_back: GiveBack = _nothing
     outbox: Outbox = field(kw_only=True)
     audit: Audit = field(kw_only=True)
+    check: Check = field(kw_only=True)
     sizes: Callable[[], Mapping[str, int]] = dict
     fleet: Fleet | None = None
     tenure: Tenure | None = None

@@ -7,11 +7,30 @@ from textwrap import indent
 from traceback import format_tb
 from typing import Any, Literal
 
+from graph.queue.executor import CURRENT
+from graph.record.generations import trace_id_of
+from graph.runs.live import LiveRun
 from graph.state.wording import printable, rfc3339, text_of
-from graph.telemetry.observer import AboutRuns
 
 #: What every record has, and what says something of the line: no fields of what it is about.
 _NO_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "quotes"}
+
+
+class AboutRuns(logging.Filter):
+    """Adds `run_id` and `trace_id` to every line that is logged while a run is executed.
+
+    Also to those of its tools, models and threads; what a line says itself stays.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Called by the handler; always true."""
+        job = CURRENT.get(None)
+        if isinstance(job, LiveRun) and getattr(record, "run_id", job.run_id) == job.run_id:
+            record.run_id = job.run_id
+            if not hasattr(record, "trace_id"):
+                seen = None if job.trace_id else job.seen
+                record.trace_id = trace_id_of(seen) if seen else job.trace_id
+        return True
 
 
 class TextFormatter(logging.Formatter):

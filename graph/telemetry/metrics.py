@@ -1,4 +1,4 @@
-"""Every metric, with its labels, and the one answer to Prometheus: what was counted, and what is.
+"""Every metric, with its labels, and what is counted: stored states of runs, and the event loop.
 
 No label names a run, an owner or a prompt. Counters and histograms count from the start of the
 process, as Prometheus expects; gauges are set when they are asked for. Times are in seconds, as is
@@ -6,18 +6,17 @@ the custom there.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from graph.queue.model_calls import ModelCalls
-from graph.runs.context import RunContext
-from graph.runs.health import Servers
-from graph.state.status import UNSETTLED
-from graph.storage.storage import Unsettled
-from nodes.planning.model import ModelLadder
+from graph.runs.live import Observe
+from graph.state import PlanningCall, RunState, ended_at
+from graph.state.status import SETTLED
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
@@ -194,69 +193,6 @@ def _remembering(metric: M) -> M:
     return metric
 
 
-class Scrape:
-    """Sets the gauges of one process and writes all metrics."""
-
-    def __init__(
-        self,
-        metrics: Metrics,
-        context: RunContext,
-        ladder: ModelLadder | None = None,
-        calls: ModelCalls | None = None,
-        servers: Servers = dict,
-    ) -> None:
-        self.metrics = metrics
-        self._context = context
-        self._ladder = ladder
-        self._calls = calls
-        self._servers = servers
-
-    async def text(self) -> bytes:
-        """In Prometheus' text format; where the storage does not answer, without what it has."""
-        metrics, storage = self.metrics, self._context.storage
-        self._set_queue()
-        try:
-            if storage.fleet:
-                metrics.queued.inc(await storage.fleet.jobs.waiting(due=True))
-            self._set_runs(await storage.index.count_unsettled())
-            for part, size in storage.sizes().items():
-                metrics.storage_bytes.labels(part).set(size)
-        except storage.errors as error:
-            storage.faults.tell(error)
-        self._set_models()
-        for name, server in self._servers().items():
-            metrics.servers.labels(metrics.names.bounded(name)).set(server["state"] == "ok")
-        return metrics.text()
-
-    def _set_runs(self, found: Unsettled) -> None:
-        for status in UNSETTLED:
-            self.metrics.runs.labels(status).set(found.counts.get(status, 0))
-        oldest = found.oldest
-        self.metrics.oldest.set(0 if oldest is None else max(0.0, time.time() - oldest))
-
-    def _set_queue(self) -> None:
-        metrics, load = self.metrics, self._context.executor.load()
-        metrics.queued.set(load["queued"])
-        metrics.in_flight.set(load["in_flight"])
-        metrics.max_in_flight.set(load["max_in_flight"])
-        metrics.slots_used.set(load["executing"])
-        metrics.slots.set(load["max_executing"])
-        metrics.backoff.set(load["backoff"])
-        metrics.watchers.set(self._context.broadcaster.watchers)
-
-    def _set_models(self) -> None:
-        states: Mapping[str, Mapping[str, object]] = {}
-        if self._ladder:
-            states = self._ladder.breaker.state()
-        for name, state in states.items():
-            for one in ("ok", "open", "misconfigured"):
-                self.metrics.model_state.labels(name, one).set(state["state"] == one)
-            if self._calls:
-                under_way, waiting = self._calls.load(name)
-                self.metrics.model_in_flight.labels(name).set(under_way)
-                self.metrics.model_queued.labels(name).set(waiting)
-
-
 # How late the event loop is: what holds it up keeps everybody waiting.
 
 
@@ -285,3 +221,125 @@ async def _measure(metrics: Metrics, every: float) -> None:
         due = loop.time() + every
         await asyncio.sleep(every)
         metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+
+# What is counted of runs: each state once it is stored.
+
+
+logger = logging.getLogger("runwright.metrics")
+
+
+@dataclass(slots=True)
+class _Counted:
+    """How much of a run is counted: entries of its two logs."""
+
+    logged: int
+    planned: int
+
+
+class RunObserver:
+    """Is shown each state of a run once it is stored, and counts what is new in it.
+
+    Of a run that it has not seen before it counts what happened after `since`, in epoch seconds:
+    an earlier process has counted the rest.
+    """
+
+    def __init__(self, metrics: Metrics, *, since: float | None = None) -> None:
+        self._metrics = metrics
+        self._since = time.time() if since is None else since
+        self._runs: dict[str, _Counted] = {}
+
+    @property
+    def followed(self) -> int:
+        """Of how many runs it knows what is counted."""
+        return len(self._runs)
+
+    def __call__(self, state: RunState) -> None:
+        """Count what is new."""
+        log, planning = state.get("log", []), state["planning_log"]
+        run_id, status = state["run_id"], state["status"]
+        if status == "pending":
+            # What it brings along, from its origin or its earlier generation, is counted there.
+            retried = state["generation"] and not state["forked_from"]
+            (self._metrics.retried if retried else self._metrics.accepted).inc()
+            if log or planning:
+                self._runs[run_id] = _Counted(len(log), len(planning))
+            return
+        counted = self._runs.get(run_id)
+        if counted is None:
+            counted = self._runs[run_id] = _Counted(
+                _before(log, self._since), _before(planning, self._since)
+            )
+            if not (counted.logged or counted.planned) and state["started_at"]:
+                waited = state["started_at"] - state["created_at"]
+                self._metrics.queue_seconds.observe(max(0.0, waited))
+        for entry in log[counted.logged :]:
+            self._count_entry(entry)
+        for call in planning[counted.planned :]:
+            self._count_call(call)
+        counted.logged, counted.planned = len(log), len(planning)
+        if status in SETTLED:
+            del self._runs[run_id]
+            self._count_end(state)
+
+    def _count_entry(self, entry: Mapping[str, Any]) -> None:
+        if entry["kind"] == "mark":
+            self._metrics.marks.labels(entry["what"]).inc()
+            return
+        tool = self._metrics.names.bounded(entry["tool"])
+        self._metrics.attempts.labels(tool, entry["status"]).inc()
+        self._metrics.step_seconds.labels(tool).observe(entry["duration_ms"] / 1000)
+
+    def _count_call(self, call: PlanningCall) -> None:
+        metrics, seconds = self._metrics, call["duration_ms"] / 1000
+        metrics.planning_seconds.labels(call["planner"]).observe(seconds)
+        if call["model"] is None:
+            return
+        model = metrics.names.bounded(call["model"])
+        metrics.model_calls.labels(model, call.get("purpose", "plan"), call["outcome"]).inc()
+        if call["outcome"] == "skipped":
+            return
+        metrics.model_seconds.labels(model).observe(seconds)
+        metrics.model_tokens.labels(model, "read").inc(call["input_tokens"] or 0)
+        metrics.model_tokens.labels(model, "written").inc(call["output_tokens"] or 0)
+        metrics.model_usd.labels(model).inc(call["usd"] or 0)
+
+    def _count_end(self, state: RunState) -> None:
+        status, error = state["status"], state["error"]
+        ended = state["completed_at"]
+        if ended is None or ended < self._since:
+            return  # an earlier process has counted it
+        self._metrics.settled.labels(status, error["type"] if error else "").inc()
+        self._metrics.run_seconds.labels(status).observe(max(0.0, ended - _begun(state)))
+
+
+def together(observers: Sequence[Observe], metrics: Metrics | None) -> Observe:
+    """One observer that shows each state to all that are in the list by then.
+
+    A fault of theirs never reaches the run; it is counted, where there are metrics, and logged.
+    """
+
+    def observe(state: RunState) -> None:
+        for one in observers:
+            try:
+                one(state)
+            except Exception:
+                if metrics:
+                    metrics.faults.inc()
+                logger.exception("a run was not observed", extra={"run_id": state.get("run_id")})
+
+    return observe
+
+
+def _begun(state: RunState) -> float:
+    """Since when the run was on its way to this end: its acceptance, or its last retry."""
+    retries = [mark["at"] for mark in state.get("log", []) if mark.get("what") == "retry"]
+    return retries[-1] if retries else state["created_at"]
+
+
+def _before(entries: Sequence[Any], moment: float) -> int:
+    """How many of the first entries were over by a moment."""
+    for number, entry in enumerate(entries):
+        if (entry["at"] if entry.get("kind") == "mark" else ended_at(entry)) >= moment:
+            return number
+    return len(entries)

@@ -9,7 +9,7 @@ from typing import Any
 from graph.state import RunState, Step, attempts, in_doubt, outputs, schema_of
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
-from nodes.answers.spoken import SpokenText
+from nodes.answers.parsing import SpokenText
 from nodes.planning.answer import said
 from nodes.planning.conversation import as_text, cut, earlier_turns, escaped
 from nodes.planning.model import Message

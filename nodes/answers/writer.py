@@ -17,9 +17,8 @@ from graph.state import (
     schema_of,
 )
 from graph.state.rounds import rounds_of
+from nodes.answers.parsing import SpokenText, fitting
 from nodes.answers.prompt import answer_messages, given, value_messages
-from nodes.answers.spoken import SpokenText
-from nodes.answers.structured import fitting
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.answer import WHOLE
 from nodes.planning.budget import add, seconds_left

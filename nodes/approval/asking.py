@@ -40,7 +40,7 @@ from graph.state.rounds import (
     steps_of,
 )
 from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
-from nodes.contract.plan_check import (
+from nodes.contract.steps import (
     changed_since_asked,
     check_plan,
     in_words,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from graph.state import EditedPlan, Limits, RunState, Step, outputs
 from graph.state.rounds import rounds_of
 from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.plan_check import check_plan
+from nodes.contract.steps import check_plan
 from tools.registry import Tool
 
 _MAX_INPUT = 64 * 1024  # bytes of a step's input

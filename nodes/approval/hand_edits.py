@@ -29,8 +29,7 @@ from graph.state import (
 from graph.state.rounds import is_answered
 from nodes.approval.edited_plan import PlanUnfit, read_plan
 from nodes.contract.json_data import InvalidOutput, InvalidReference
-from nodes.contract.plan_check import run_tools
-from nodes.contract.steps import next_cursor, resolved
+from nodes.contract.steps import next_cursor, resolved, run_tools
 from tools.registry import Tool
 
 #: The state that a node is to visit, or the update that takes the place of its visit.

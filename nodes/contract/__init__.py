@@ -1,4 +1,4 @@
 """What every plan and every step is held to, by whichever planner it was made.
 
-Others use `json_data`, `plan_check` and `steps`.
+Others use `json_data` and `steps`.
 """

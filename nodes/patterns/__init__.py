@@ -8,7 +8,7 @@
 - arithmetic: operations, and words that mean nothing around them, in `arithmetic_words`
 - to-dos: names of the list in `list_names`, sentences in `todo_templates`, their verbs (all that
   mean add, delete, finish …) in `todo_words`; asking for the list in `list_words`; items that are
-  none of ours in `rejected_items`
+  none of ours in `list_names`
 - slips of the keyboard: `grammar.words`
 - what no sentence fits, read by the classes of its words alone: `todo_words` for verbs and
   questions, `small_talk` for the words that may stand around a request
@@ -17,7 +17,7 @@ A tool brings its own sentences with `@tool(phrases=["sleep {seconds} seconds"])
 change here.
 
 In a conversation, `antecedent` says what words for something said before mean after the thread's
-last run; sentences that are said only then stand in `conversation_words`.
+last run; sentences that are said only then stand in `todo_templates`.
 
 Before all of them come the lines of a prompt with their marks, and the clauses of each
 (`clauses`), then explicit openings (`todo_openings`), after which the rest is the item. What a

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from graph.state import Conversation, Referent, Step
 from graph.state.wording import counted, shortened
-from nodes.patterns.english.conversation_words import ALL_OF_THEM, BOTH, PLACES
+from nodes.patterns.english.todo_templates import ALL_OF_THEM, BOTH, PLACES
 from nodes.patterns.grammar.calls import CALCULATOR, RESULTS, STORE, TODOS, literal
 from tools.values import number_text
 

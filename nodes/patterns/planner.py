@@ -20,11 +20,10 @@ from nodes.patterns.antecedent import (
 from nodes.patterns.english.connectors import BEGINNINGS
 from nodes.patterns.english.politeness import take_off_closing, take_off_opening
 from nodes.patterns.english.small_talk import asks_permission, is_question
-from nodes.patterns.examples import Examples
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
 from nodes.patterns.grammar.phrases import choice, phrase_set
 from nodes.patterns.grammar.words import Words, correct, read_words
-from nodes.patterns.own_phrases import own_phrases, spoken
+from nodes.patterns.own_phrases import Examples, own_phrases, spoken
 from nodes.patterns.planning import Account, Planning, Readers
 from nodes.patterns.sums.reader import (
     continues,

@@ -13,11 +13,11 @@ from graph.state import Step, Unparsed
 from nodes.patterns.clauses import divide, is_courtesy, is_echo, is_reason, read_lines, repeats_list
 from nodes.patterns.english.accounted import talk_ends
 from nodes.patterns.english.connectors import Bond
-from nodes.patterns.english.conversation_words import SECOND_THOUGHTS
 from nodes.patterns.english.list_names import is_name_of_list, names_list
 from nodes.patterns.english.politeness import take_off_opening
 from nodes.patterns.english.small_talk import asks_permission, is_small_talk
 from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
+from nodes.patterns.english.todo_templates import SECOND_THOUGHTS
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from graph.state import Limits, Step, Then
 from nodes.contract.json_data import InvalidOutput, loads, plain, storable
-from nodes.contract.plan_check import check_plan
+from nodes.contract.steps import check_plan
 from nodes.planning.model import Completion
 from tools.registry import MOST_SCHEMAS, Tool
 

@@ -16,24 +16,23 @@ from graph.state import (
     outputs,
 )
 from graph.state.rounds import abandoned, round_of
-from nodes.contract.plan_check import run_tools
-from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.contract.steps import WithoutSlot, no_slots, run_tools
 from nodes.planning.answer import AnswerRejected, PlanAnswer, read_answer
 from nodes.planning.budget import add, exceeded, of_this_start, over_time
-from nodes.planning.complexity import Features, complexity
 from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
     BudgetExceeded,
     Completion,
     Cost,
+    Features,
     Message,
     ModelFailure,
     ModelLadder,
     call_of,
+    complexity,
     digest,
     shortened_raw,
 )
-from nodes.planning.offer import Offer, Offers
 from nodes.planning.outcomes import (
     ModelAttempt,
     Update,
@@ -47,7 +46,7 @@ from nodes.planning.outcomes import (
     rejected,
     skipped,
 )
-from nodes.planning.prompt import MAY_ANSWER, repair
+from nodes.planning.prompt import MAY_ANSWER, Offer, Offers, repair
 from tools.registry import Tool
 from tools.toolbox import arrived, snapshot, to_come, version
 

@@ -7,8 +7,8 @@ from starlette.exceptions import HTTPException
 
 from api.errors.problems import PROBLEMS
 from api.schemas import Problem
-from graph.queue.executor import QueueFull
-from graph.runs.accept import KeyReused, NotAccepting
+from graph.queue.executor import NotAccepting, QueueFull
+from graph.runs.accept import KeyReused
 from graph.service import PromptRejected
 from tests.support.runs.fake_runs import FakeRuns
 from tests.support.servers.asgi_clients import application, serving

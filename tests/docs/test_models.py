@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from graph.models import answers, client, failures
+from graph.models import client, connections, failures
 from graph.models.client import close_clients
 from graph.models.ladder import make_ladder
 from graph.settings import Settings, read_settings
@@ -233,7 +233,7 @@ def assert_contains(whole: Any, part: Any, name: str = "") -> None:
 
 def test_the_tables_name_all_there_is() -> None:
     """Outcomes, error classes, policies and the fields of a budget."""
-    source = "".join(map(inspect.getsource, (answers, client, failures)))
+    source = "".join(map(inspect.getsource, (connections, client, failures)))
     classes = set(re.findall(r'ModelFailure\("(\w+)"', source)) | set(
         re.findall(r'\d{3}: "(\w+)"', source)
     )

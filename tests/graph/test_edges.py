@@ -5,7 +5,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from graph import edges
+from graph import build
 from graph.state import DEFAULT_LIMITS, Plan, RunState, Step, new_run, run_error
 
 ERROR = run_error("step_failed", "it broke", step=1)
@@ -37,7 +37,7 @@ def run(steps: int, *, cursor: int = 0, failed: bool = False) -> RunState:
 async def test_a_plan_is_executed_a_missing_one_is_made_by_patterns(
     state: RunState, following: str
 ) -> None:
-    assert edges.AFTER_PLAN[await edges.after_plan(state)] == following
+    assert build.AFTER_PLAN[await build.after_plan(state)] == following
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ async def test_a_plan_is_executed_a_missing_one_is_made_by_patterns(
 async def test_a_prompt_that_no_planner_understood_ends_the_run(
     state: RunState, following: str
 ) -> None:
-    assert edges.AFTER_FALLBACK_PLAN[await edges.after_fallback_plan(state)] == following
+    assert build.AFTER_FALLBACK_PLAN[await build.after_fallback_plan(state)] == following
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ async def test_a_prompt_that_no_planner_understood_ends_the_run(
 async def test_steps_follow_one_another_until_done_or_failed(
     state: RunState, following: str
 ) -> None:
-    assert edges.AFTER_STEP[await edges.after_step(state)] == following
+    assert build.AFTER_STEP[await build.after_step(state)] == following
 
 
 @pytest.mark.parametrize("plan", ["x", {}, {"steps": "x"}, {"steps": []}])
@@ -70,15 +70,15 @@ async def test_a_plan_that_was_edited_into_none_is_for_execute_step_to_refuse(pl
     """A router that raised would make the edit an error of the server."""
     state: Any = {**run(2, cursor=1), "plan": plan}
 
-    assert edges.AFTER_STEP[await edges.after_step(state)] == "execute_step"
-    assert await edges.after_plan(state) in edges.AFTER_PLAN
+    assert build.AFTER_STEP[await build.after_step(state)] == "execute_step"
+    assert await build.after_plan(state) in build.AFTER_PLAN
 
 
 @pytest.mark.parametrize("name", ["after_plan", "after_fallback_plan", "after_step"])
 def test_an_edge_says_in_its_signature_what_it_may_decide(name: str) -> None:
     """Each label leads somewhere; LangGraph calls only a coroutine without a thread."""
-    edge = getattr(edges, name)
-    labels = getattr(edges, name.upper())
+    edge = getattr(build, name)
+    labels = getattr(build, name.upper())
 
     assert inspect.iscoroutinefunction(edge)
     assert set(get_args(get_type_hints(edge)["return"])) == set(labels)

@@ -36,7 +36,6 @@ FLOORS = (
     ("graph.queue", "graph.models"),
     ("graph.storage",),
     ("graph.build",),
-    ("graph.edges",),
     ("graph.record",),
     ("graph.settings",),
     ("nodes.plan", "nodes.fallback_plan", "nodes.execute_step", "nodes.finalize"),

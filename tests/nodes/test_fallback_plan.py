@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.state import DEFAULT_LIMITS, Conversation, Limits, RunState, Step, Unparsed, new_run
-from nodes.contract.plan_check import RunTools
+from nodes.contract.steps import RunTools
 from nodes.fallback_plan import LONGEST_AT_ONCE, MOST_KEPT, LazyPlanner, fallback_plan
 from nodes.patterns.planner import PatternPlanner, Reading
 from tests.support.patience import patience

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from tools.blobs import Blob
 from tools.mcp.bounds import MAX_STEPS
 from tools.mcp.definitions import ServerDefinition, ToolOverride
+from tools.receipts import Blob
 from tools.registry import InvalidTool, Tool, ToolCall, ToolError
 from tools.schema_budget import Budget
 from tools.schema_tool import SchemaTool, check_schema

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from graph.state.wording import printable
-from tools.blobs import Blob, keep
 from tools.mcp.bounds import MAX_TOOLS
 from tools.mcp.definitions import ServerDefinition
 from tools.mcp.listing import output_of
 from tools.mcp.transport import Transport
+from tools.receipts import Blob, keep_blobs
 from tools.registry import Tool, ToolCall, ToolError, ToolProgress
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class ServerSession:
             result = await client.call_tool(tool, dict(arguments), progress_callback=telling)
         except Exception as error:
             raise self._failure(error) from error
-        return await output_of(result, partial(keep, asked) if asked else _kept_nowhere)
+        return await output_of(result, partial(keep_blobs, asked) if asked else _kept_nowhere)
 
     def _failure(self, error: Exception) -> Exception:
         """What became of a call, in the words that the runtime knows."""

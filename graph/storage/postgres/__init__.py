@@ -3,5 +3,5 @@
 `schema` has the tables, which are SQLite's, and `ownership` says who may write. Nothing of
 `psycopg` is imported before this folder is, which is where a URL names such a database.
 
-Others use `move.Moved` and `open`.
+Others use `migration` and `open`.
 """

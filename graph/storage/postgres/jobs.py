@@ -21,8 +21,14 @@ from graph.storage.fleet import (
     StoredRun,
 )
 from graph.storage.postgres.connection import PostgresReader
-from graph.storage.postgres.leases import COLUMNS, LEASE_LOST, ORDERS, RUNS
-from graph.storage.postgres.ownership import APPLICATION, FOLLOWERS
+from graph.storage.postgres.ownership import (
+    APPLICATION,
+    FOLLOWERS,
+    JOB_COLUMNS,
+    LEASE_LOST,
+    ORDERS,
+    RUNS,
+)
 from graph.storage.sql.index import COLUMNS as ROW
 from graph.storage.sql.index import row_of
 from graph.storage.sql.statements import Statement, listed
@@ -105,7 +111,7 @@ _MAY_BE_TAKEN = "status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= no
 
 #: Of two jobs of one run only one is done at a time (`lock`) and one waits (`queueing_lock`).
 _QUEUE = f"""
-    INSERT INTO {COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{"new": true}}' FROM runs
+    INSERT INTO {JOB_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{"new": true}}' FROM runs
     WHERE run_id = ? ON CONFLICT DO NOTHING RETURNING 1 + (
         SELECT count(*) FROM procrastinate_jobs AS other
         WHERE other.id < procrastinate_jobs.id AND {_MAY_BE_TAKEN}
@@ -113,7 +119,7 @@ _QUEUE = f"""
 """  # noqa: S608 - constants only
 
 _ORDER = f"""
-    INSERT INTO {COLUMNS} SELECT '{ORDERS}', 1, 'run', run_id, run_id, '{{}}' FROM runs
+    INSERT INTO {JOB_COLUMNS} SELECT '{ORDERS}', 1, 'run', run_id, run_id, '{{}}' FROM runs
     WHERE run_id = ?
     ON CONFLICT (queueing_lock) WHERE status = 'todo'
     DO UPDATE SET queue_name = '{ORDERS}', priority = 1, scheduled_at = NULL
@@ -193,7 +199,7 @@ _HURRY = """
 
 #: Runs that another program has written, or the mode of one process, have no jobs.
 _AUDIT = f"""
-    INSERT INTO {COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM runs
+    INSERT INTO {JOB_COLUMNS} SELECT '{RUNS}', 0, 'run', run_id, run_id, '{{}}' FROM runs
     WHERE (status IN ('pending', 'running')
         OR status = 'waiting' AND (decision IS NOT NULL OR cancel_at IS NOT NULL))
     AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS job

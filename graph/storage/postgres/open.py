@@ -14,21 +14,23 @@ from psycopg.conninfo import conninfo_to_dict
 from graph.settings.keys import without_secrets
 from graph.storage.fleet import Fleet
 from graph.storage.owned import DatabaseOwned, Owner, ServerAddress, Tenure
-from graph.storage.postgres.checkpoints import PostgresSaver
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
 from graph.storage.postgres.jobs import PostgresJobs
-from graph.storage.postgres.limits import PostgresCircuits, PostgresPosts
-from graph.storage.postgres.migration import migrate
-from graph.storage.postgres.move import Moved, move
+from graph.storage.postgres.migration import Moved, migrate, move
 from graph.storage.postgres.notices import PostgresNotices
 from graph.storage.postgres.ownership import APPLICATION, Ownership, own
 from graph.storage.postgres.search import LONGEST, SEARCHERS, PostgresIndex
-from graph.storage.postgres.shared import SharedIndex, SharedOutbox, SharedStore
-from graph.storage.postgres.store import PostgresStore
+from graph.storage.postgres.shared import (
+    PostgresCircuits,
+    PostgresPosts,
+    SharedIndex,
+    SharedOutbox,
+    SharedStore,
+)
+from graph.storage.postgres.store import PostgresSaver, PostgresStore
 from graph.storage.postgres.writer import PostgresWriter
-from graph.storage.sql.audit import SqlAudit
-from graph.storage.sql.deletion import SqlDeletion
-from graph.storage.sql.outbox import SqlOutbox
+from graph.storage.sql.changes import SqlAudit, SqlOutbox
+from graph.storage.sql.space import SqlDeletion
 from graph.storage.sql.spending import SqlSpending
 from graph.storage.sql.statements import JsonLists
 from graph.storage.sql.threads import SqlThreads
@@ -211,6 +213,7 @@ async def _open(
         errors=(psycopg.Error,),
         outbox=outbox,
         audit=SqlAudit(fetch, writer),
+        check=index.check,
         sizes=lambda: sizes,
         fleet=fleet,
         tenure=tenure,

@@ -9,10 +9,17 @@ from collections.abc import Callable, Sequence
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.postgres.jobs import LEASE_TABLES, job_tables
-from graph.storage.postgres.leases import FINISH_FUNCTION, MARK_TABLES, TAKE_FUNCTION
-from graph.storage.postgres.limits import LIMIT_TABLES
-from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, WRITERS
-from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
+from graph.storage.postgres.ownership import (
+    APPLICATION,
+    FENCED,
+    FINISH_FUNCTION,
+    MARK_TABLES,
+    OWNER,
+    TAKE_FUNCTION,
+    WRITERS,
+)
+from graph.storage.postgres.shared import LIMIT_TABLES
+from graph.storage.sql.changes import ANSWER, FIRST_ENTRY
 from graph.storage.sql.statements import NUMBERS, listed
 
 #: A text that is a key: sorted and compared by its bytes.

@@ -23,9 +23,17 @@ from graph.storage.fleet import without_lease
 from graph.storage.postgres.connection import PostgresReader
 from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.search import Found, Position, Search, SearchTooLarge, is_of_word, terms
-from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
 from graph.storage.sql.index import COLUMNS, SqlIndex, inserting, row_of
-from graph.storage.sql.statements import NUMBERS, Statement
+from graph.storage.sql.statements import (
+    KEYS,
+    NUMBERS,
+    Condition,
+    Statement,
+    beginning,
+    conditions,
+    of_status,
+    ordering,
+)
 
 #: The longest that a statement of a search may take, in seconds, and how many of them there may be
 #: at once.
@@ -57,6 +65,7 @@ class PostgresIndex(SqlIndex):
         return await look_up(self._searcher, owner, search)
 
     async def check(self) -> None:
+        """As `Check` has it."""
         await self._writer.write(("UPDATE probe SET at = ? WHERE id = 1", (time.time(),)))
         await self._reader.execute_fetchall("SELECT run_id FROM runs ORDER BY number LIMIT 1")
 

@@ -20,7 +20,7 @@ from graph.storage.postgres.connection import (
     beginning,
     execute_all,
 )
-from graph.storage.postgres.leases import LEASE_LOST, check
+from graph.storage.postgres.ownership import LEASE_LOST, lease_check
 from graph.storage.sql.statements import Statement
 
 #: Most submissions in one transaction, so that none waits long for the others, and most bytes of
@@ -164,7 +164,7 @@ class PostgresWriter:
         several = sum(submission.is_of_run for submission in batch) > 1
         fence = self._fence(any(submission.durable for submission in batch), several)
         leases = dict.fromkeys(one.lease for one in batch if one.lease is not None)
-        checks = [check(mine) for mine in leases]
+        checks = [lease_check(mine) for mine in leases]
         first = beginning(*fence, *(sql for sql, _ in checks))
         statements: list[Statement] = [(first, [value for _, mine in checks for value in mine])]
         for submission in batch:

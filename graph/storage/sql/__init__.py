@@ -2,8 +2,8 @@
 
 The tables are the same, column by column. Statements are written as SQLite reads them, in what
 Postgres reads too; `statements` names the few differences. `checkpoints` writes every checkpoint,
-with the row of its run in `index`; `deletion` removes what is kept of runs.
+with the row of its run in `index`; `space` is what
+is kept of runs, and removes it; `changes` has the audit and the outbox.
 
-Others use `admission.BYTES`, `audit`, `checkpoints`, `deletion`, `filters`, `index`, `outbox`,
-`spending`, `statements` and `threads`.
+Others use `changes`, `checkpoints`, `index`, `space`, `spending`, `statements` and `threads`.
 """

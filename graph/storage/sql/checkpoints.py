@@ -21,8 +21,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import INTERRUPT
 
 from graph.state import logged, whole
+from graph.state.run import DETAILS
 from graph.state.status import SETTLED
-from graph.storage.sql.conversion import converted
+from graph.storage.sql.conversion import START, as_today, writes_of_today
 from graph.storage.sql.index import projecting
 from graph.storage.sql.statements import Reader, Statement, Writer
 from graph.storage.storage import Follower, RunSaver
@@ -351,3 +352,20 @@ def _stored(
 def _is_settled(checkpoint: Checkpoint) -> bool:
     details = checkpoint["channel_values"].get("run")
     return isinstance(details, dict) and details.get("status") in SETTLED
+
+
+def converted(found: CheckpointTuple) -> CheckpointTuple:
+    """A checkpoint with what was written after it, over the channels of today."""
+    checkpoint, writes = found.checkpoint, found.pending_writes
+    if _is_earlier(checkpoint):
+        found = found._replace(checkpoint=as_today(checkpoint))
+    if writes and any(channel in DETAILS for _, channel, _ in writes):
+        found = found._replace(pending_writes=writes_of_today(writes))
+    return found
+
+
+def _is_earlier(checkpoint: Checkpoint) -> bool:
+    given = checkpoint["channel_values"].get(START)
+    return not DETAILS.isdisjoint(checkpoint["channel_versions"]) or (
+        isinstance(given, dict) and not DETAILS.isdisjoint(given)
+    )

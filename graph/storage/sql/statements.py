@@ -2,9 +2,11 @@
 
 Where the two databases read SQL differently, `graph.storage.postgres.connection` says what is put
 there for Postgres: the marks of values, hints about indexes, and the length of a text in bytes.
+What a search asks is here as conditions over the columns of the run index.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ from langgraph.store.base import BaseStore, Op, Result
 
 from graph.state import Status
 from graph.state.status import STATUSES
+from graph.storage.search import Search
 
 #: SQL with a `?` for each value.
 Statement = tuple[str, Sequence[Any]]
@@ -115,3 +118,71 @@ Fetch = Callable[[str, str, Sequence[Any]], Awaitable[Sequence[tuple[Any, ...]]]
 def listed(statuses: Collection[Status]) -> str:
     """Statuses as a list of SQL, in the order that the table of statuses has."""
     return ", ".join(f"'{status}'" for status in STATUSES if status in statuses)
+
+
+# What a search asks, as SQL over the columns of the run index.
+
+
+#: What each order sorts by before the number.
+KEYS = {"time": "NULL", "duration": "duration", "cost": "usd"}
+
+_FILTERS = (
+    ("tool", "instr(tools, ?) > 0"),
+    ("planner", "planner = ?"),
+    ("model", "model = ?"),
+    ("created_from", "created_at >= ?"),
+    ("created_before", "created_at < ?"),
+    ("min_usd", "usd >= ?"),
+    ("max_usd", "usd <= ?"),
+    ("min_retries", "retries >= ?"),
+    ("max_retries", "retries <= ?"),
+    ("min_rounds", "rounds >= ?"),
+    ("max_rounds", "rounds <= ?"),
+    ("taken_up", "(taken_up > 0) = ?"),
+    ("thread_id", "thread_id = ?"),
+)
+
+Condition = tuple[str, list[Any]]
+
+
+def conditions(search: Search) -> Condition:
+    """What holds for the runs sought, but for their status and words."""
+    given = [(sql, getattr(search, name)) for name, sql in _FILTERS]
+    present = [(sql, value) for sql, value in given if value is not None]
+    values = [json.dumps(search.tool) if "tools" in sql else value for sql, value in present]
+    # In JSON a quote within a key or a value is escaped, so that this is a whole pair.
+    pairs = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in search.metadata]
+    held = " AND instr(metadata, ?) > 0" * len(pairs)
+    return "".join(f" AND {sql}" for sql, _ in present) + held, values + pairs
+
+
+def of_status(search: Search) -> Condition:
+    """That the runs sought have one of these statuses."""
+    if not search.statuses:
+        return "", []
+    return f" AND status IN ({', '.join('?' * len(search.statuses))})", [*search.statuses]
+
+
+def beginning(search: Search, column: str) -> Condition:
+    """What comes after the position that the search goes on from."""
+    if search.after is None:
+        return "", []
+    direction, key, number = (
+        "<" if search.descending else ">",
+        search.after.key,
+        search.after.number,
+    )
+    if key is None:
+        unknown = "" if search.sort == "time" else f" AND {column} IS NULL"
+        return f"{unknown} AND number {direction} ?", [number]
+    return f" AND ({column} IS NULL OR ({column}, number) {direction} (?, ?))", [key, number]
+
+
+def ordering(search: Search) -> str:
+    """The order of a page."""
+    direction = "DESC" if search.descending else "ASC"
+    return (
+        f"number {direction}"
+        if search.sort == "time"
+        else f"key {direction} NULLS LAST, number {direction}"
+    )

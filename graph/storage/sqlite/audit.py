@@ -1,6 +1,6 @@
 """Who did what on SQLite: the table and the triggers that fill it, a step of the versions."""
 
-from graph.storage.sql.audit import ANSWER, FIRST_ENTRY
+from graph.storage.sql.changes import ANSWER, FIRST_ENTRY
 
 _DECIDED = ANSWER.format("json_extract({0}decision, '$.what')")
 

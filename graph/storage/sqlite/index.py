@@ -29,14 +29,20 @@ from graph.storage.search import (
     full_text_query,
     sort_key,
 )
-from graph.storage.sql.admission import BYTES
-from graph.storage.sql.filters import KEYS, Condition, beginning, conditions, of_status, ordering
 from graph.storage.sql.index import COLUMNS, SqlIndex, row_of
-from graph.storage.sql.statements import NUMBERS
-from graph.storage.sqlite.probe import TableProbe
+from graph.storage.sql.space import BYTES
+from graph.storage.sql.statements import (
+    KEYS,
+    NUMBERS,
+    Condition,
+    beginning,
+    conditions,
+    of_status,
+    ordering,
+)
+from graph.storage.sqlite.connections import SqliteWriter
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
 from graph.storage.sqlite.searcher import Rows, Searcher
-from graph.storage.sqlite.writer import SqliteWriter
 
 _INDEXES = {"duration": "runs_by_duration", "cost": "runs_by_cost"}
 
@@ -336,11 +342,9 @@ class SqliteIndex(SqlIndex):
         reader: aiosqlite.Connection,
         writer: SqliteWriter,
         searcher: Searcher,
-        probe: TableProbe,
     ) -> None:
         super().__init__(reader, writer)
         self._searcher = searcher  # its own, so that no search holds up who reads one run
-        self._probe = probe
 
     async def migrate(self) -> bool:
         """Bring the tables to this program's version, in one transaction; whether it had to."""
@@ -375,6 +379,3 @@ class SqliteIndex(SqlIndex):
             after=after and replace(after, number=after.number - base),
             complete=looked.complete,
         )
-
-    async def check(self) -> None:
-        await self._probe.check()

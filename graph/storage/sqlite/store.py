@@ -14,7 +14,7 @@ from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.storage.sql.checkpoints import FoldingSaver
 from graph.storage.sql.statements import ONE_ITEM, LoopStore, bounds_of, item_of, within
-from graph.storage.sqlite.writer import SqliteWriter
+from graph.storage.sqlite.connections import SqliteWriter
 from graph.storage.storage import strict_serializer
 from tools.receipts import waits_for_disk
 

@@ -10,7 +10,19 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from nodes.patterns.english.connectors import BEGINNINGS
-from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
+from nodes.patterns.english.list_names import (
+    ELSEWHERE,
+    LIST,
+    NO_ITEM_BEGINS,
+    PLACING,
+    TODO,
+    TODOS,
+    UNFINISHED,
+    View,
+    is_beside_the_list,
+    is_vague,
+    view,
+)
 from nodes.patterns.english.list_words import (
     ANYTHING,
     ASKED_FRONTS,
@@ -21,14 +33,6 @@ from nodes.patterns.english.list_words import (
     NEVER_TOGETHER,
     NOT_TOGETHER,
     SHOWING,
-)
-from nodes.patterns.english.rejected_items import (
-    ELSEWHERE,
-    NO_ITEM_BEGINS,
-    PLACING,
-    UNFINISHED,
-    is_beside_the_list,
-    is_vague,
 )
 from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
 from nodes.patterns.english.todo_words import (
@@ -52,7 +56,7 @@ from nodes.patterns.english.todo_words import (
 from nodes.patterns.grammar.calls import Call, Use, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items, sets
+from nodes.patterns.todos import items, listing
 from nodes.patterns.todos.listing import what_is_asked
 
 Exact = Callable[[int, int], list[Call] | None]
@@ -168,11 +172,11 @@ def _changed(
         first += 1
     if action is None or first >= last or not _is_item(prompt, seen, first, last):
         return None
-    if sets.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
+    if listing.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
         return None
     if action != "add" and (
-        sets.places(seen.symbols[first:last])
-        or sets.goes_on_after_place(seen.symbols[first:last], numbered=False)
+        listing.places(seen.symbols[first:last])
+        or listing.goes_on_after_place(seen.symbols[first:last], numbered=False)
     ):
         return None
     if action != "add" and (where := items.position(seen.symbols[first:last], numbered=False)):

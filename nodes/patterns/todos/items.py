@@ -5,9 +5,9 @@ An earlier result may stand in them: "pay that amount", "the answer and milk".
 
 from collections.abc import Sequence
 
-from nodes.patterns.english.conversation_words import PLACES
 from nodes.patterns.english.list_names import TODO
 from nodes.patterns.english.politeness import is_shortened
+from nodes.patterns.english.todo_templates import PLACES
 from nodes.patterns.english.todo_words import BEFORE_STATES, DONE_STATES, STATE_FRONTS, STATES
 from nodes.patterns.grammar.calls import Before, Earlier, is_whole, literal
 from nodes.patterns.grammar.numbers import read_number, read_ordinal

@@ -6,9 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from nodes.patterns.clauses import inline_marks
-from nodes.patterns.english.list_names import LIST, view
+from nodes.patterns.english.list_names import LIST, NAMELESS, is_elsewhere, view
 from nodes.patterns.english.politeness import take_off_closing
-from nodes.patterns.english.rejected_items import NAMELESS, is_elsewhere
 from nodes.patterns.english.todo_openings import (
     COMPOUNDS,
     LISTS,

@@ -5,13 +5,22 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from nodes.patterns.english.conversation_words import AFTER_TEMPLATES, SAID_DONE, WISHES
-from nodes.patterns.english.list_names import LIST, TODO, TODOS, View, view
-from nodes.patterns.english.rejected_items import (
+from nodes.patterns.english.list_names import (
+    LIST,
     PLACING,
+    TODO,
+    TODOS,
+    View,
     is_vague,
+    view,
 )
-from nodes.patterns.english.todo_templates import ELLIPTIC_TEMPLATES, TEMPLATES
+from nodes.patterns.english.todo_templates import (
+    AFTER_TEMPLATES,
+    ELLIPTIC_TEMPLATES,
+    SAID_DONE,
+    TEMPLATES,
+    WISHES,
+)
 from nodes.patterns.english.todo_words import (
     CLASSES,
 )
@@ -29,7 +38,7 @@ from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import Fit, TemplateTable, phrase_set
 from nodes.patterns.grammar.words import Words
 from nodes.patterns.sums.reader import read_expression
-from nodes.patterns.todos import items, sets
+from nodes.patterns.todos import items, listing
 from nodes.patterns.todos.fuzzy import read_fuzzily
 from nodes.patterns.todos.items import is_reference
 from nodes.patterns.todos.listing import names_other_time, read_listing
@@ -80,7 +89,7 @@ class TodoReader:
         """The calls that the words from `start` to `end` ask for, or None."""
         calls = self._read(prompt, start, end, earlier)
         if calls is None and earlier.is_before:
-            shorter = sets.before_haste(prompt.words, start, end)
+            shorter = listing.before_haste(prompt.words, start, end)
             calls = self._read(prompt, start, shorter, earlier) if shorter < end else None
             return calls if calls and refers_before(calls) else None
         return calls
@@ -97,11 +106,11 @@ class TodoReader:
             return None
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        action = sets.read_all(prompt.words, seen)
+        action = listing.read_all(prompt.words, seen)
         if action is not None:
             unnamed = {LIST, TODOS, TODO}.isdisjoint(seen.symbols)
             everyone = earlier.everyone() if unnamed else None
-            todos = sets.EVERY if everyone is None else everyone
+            todos = listing.EVERY if everyone is None else everyone
             return self._calls(action, [({"todo": todos}, start, end)]) if todos else None
         for fit in self._fits(seen, earlier):
             calls = self._fill(fit, Slots(prompt, seen, fit, earlier))

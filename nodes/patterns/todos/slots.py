@@ -1,6 +1,19 @@
 """What stands in the slots of a to-do sentence, as inputs of a to-do tool."""
 
-from nodes.patterns.english.list_names import LIST, TODO, TODOS, View
+from nodes.patterns.english.list_names import (
+    LIST,
+    NO_ITEM_BEGINS,
+    TODO,
+    TODOS,
+    UNFINISHED,
+    View,
+    belongs_elsewhere,
+    is_beside_the_list,
+    is_foreign,
+    is_plain,
+    is_sentence,
+    is_vague,
+)
 from nodes.patterns.english.list_words import (
     ALL,
     ANYTHING,
@@ -8,16 +21,6 @@ from nodes.patterns.english.list_words import (
     CHANGING,
     DENYING,
     KINDS_OF_TODOS,
-)
-from nodes.patterns.english.rejected_items import (
-    NO_ITEM_BEGINS,
-    UNFINISHED,
-    belongs_elsewhere,
-    is_beside_the_list,
-    is_foreign,
-    is_plain,
-    is_sentence,
-    is_vague,
 )
 from nodes.patterns.english.todo_words import (
     LONGEST_END,
@@ -34,7 +37,7 @@ from nodes.patterns.grammar.calls import (
 )
 from nodes.patterns.grammar.phrases import Fit, PhraseTable
 from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items, sets
+from nodes.patterns.todos import items, listing
 from nodes.patterns.todos.items import (
     Ambiguous,
     is_done_state,
@@ -121,7 +124,7 @@ class Slots:
         if self.earlier.conversation and slot == "few" and is_number(symbols):
             self.earlier.conversation.meant_otherwise = True
             return None  # "add it to my list and add 1 to it"
-        if is_vague(symbols) or sets.is_quantity(symbols) or not self._is_ours(symbols):
+        if is_vague(symbols) or listing.is_quantity(symbols) or not self._is_ours(symbols):
             return None
         if symbols[0][0] == '"' and len(symbols) > 1:
             return None  # '"soap" and a todo "towels"'
@@ -186,12 +189,12 @@ class Slots:
             return everyone
         if (many := self._many(start, end, symbols)) is not None:
             return (many or None) if several else None
-        if symbols[0] in ALL or TODOS in symbols or sets.names_another(symbols):
+        if symbols[0] in ALL or TODOS in symbols or listing.names_another(symbols):
             return None  # "everything except milk", "half of my todos"
         numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
         if numbered:
-            symbols = sets.without_haste(symbols)
-        if sets.is_quantity(symbols) or sets.goes_on_after_place(symbols, numbered=numbered):
+            symbols = listing.without_haste(symbols)
+        if listing.is_quantity(symbols) or listing.goes_on_after_place(symbols, numbered=numbered):
             return None
         place = items.position(symbols, numbered=numbered)
         if place is not None:
@@ -230,7 +233,7 @@ class Slots:
 
         None of them where nothing is at one of the places.
         """
-        if (many := sets.places(symbols)) is not None:
+        if (many := listing.places(symbols)) is not None:
             found = [self._at(place, symbols) for place in many]
             return [place for place in found if place] if all(found) else []
         words = self.prompt.words
@@ -246,7 +249,7 @@ class Slots:
         if not several:
             return text
         means_more = items.position(symbols, numbered=True) is not None
-        return [text] if means_more or text.casefold() == sets.EVERY else text
+        return [text] if means_more or text.casefold() == listing.EVERY else text
 
     def _trimmed(
         self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from graph.settings.keys import new_key
-from graph.storage.sqlite.ownership import ServerAddress, own, read_owner
+from graph.storage.sqlite.open import ServerAddress, own, read_owner
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience, wait_until

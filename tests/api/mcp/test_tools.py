@@ -7,10 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from api.mcp.calls import Call, Caller
-from api.mcp.reports import report_of
+from api.mcp.calls import Call, Caller, report_of
 from api.mcp.tools import TOOLS, Deeds, GivenUp
-from graph.commands.cancel import AlreadySettled
+from graph.runs.cancellation import AlreadySettled
 from graph.service import Runs
 from graph.storage.search import Search
 from graph.storage.storage import Storage, StorageUnavailable

@@ -18,8 +18,14 @@ from uvicorn.server import ServerState
 from api.app import HttpLimits, create_app
 from api.errors.answers import encoded
 from api.middleware.connections import DROPPED, GuardedProtocol, guarded
-from api.middleware.places import READERS, SENDING_ON, ConnectionLimits, Connections
-from api.middleware.turns import PAUSE, PacedFlow
+from api.middleware.places import (
+    PAUSE,
+    READERS,
+    SENDING_ON,
+    ConnectionLimits,
+    Connections,
+    PacedFlow,
+)
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
 from graph.settings import Settings

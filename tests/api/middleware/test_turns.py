@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.app import HttpLimits, create_app
-from api.middleware.turns import PacedFlow
+from api.middleware.places import PacedFlow
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
 from graph.settings import Settings

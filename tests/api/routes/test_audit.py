@@ -11,7 +11,7 @@ import pytest
 
 from graph.commands.deletion import Retention
 from graph.settings.keys import new_key
-from graph.storage.audit import AuditQuery
+from graph.storage.changes import AuditQuery
 from graph.storage.open import open_storage
 from tests.graph.telemetry.test_webhooks import SECRET, listening
 from tests.support.databases.postgres import database_of, rows_of

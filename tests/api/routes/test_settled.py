@@ -10,7 +10,7 @@ from api.app import HttpLimits, create_app
 from api.views import RunAnswer
 from graph.compose import open_runs
 from graph.settings import Settings
-from graph.storage.sqlite.ownership import ServerAddress
+from graph.storage.sqlite.open import ServerAddress
 from tests.support.servers.documented import documented
 
 PROMPT = "calculate 10 + 5, and then multiply it by 3"

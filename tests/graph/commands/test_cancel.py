@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from graph.commands.cancel import AlreadySettled
 from graph.commands.retry import RetryRequest
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.storage.storage import Storage
 from tests.support.models.scripted_models import outage

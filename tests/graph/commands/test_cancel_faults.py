@@ -142,12 +142,16 @@ class Locked:
                 lock.check()
                 return bool(await super().request_cancel(*arguments, **named))
 
-            async def check(self) -> None:
-                lock.check()
-                await super().check()
+        async def check() -> None:
+            lock.check()
+            await storage.check()
 
         self.storage = replace(
-            storage, saver=Saver(), index=Index(), errors=(sqlite3.OperationalError,)
+            storage,
+            saver=Saver(),
+            index=Index(),
+            check=check,
+            errors=(sqlite3.OperationalError,),
         )
 
     def check(self) -> None:

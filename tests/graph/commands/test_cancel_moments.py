@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from graph.commands.cancel import AlreadySettled
 from graph.record.record import Record
+from graph.runs.cancellation import AlreadySettled
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from tests.support.patience import patience, until
@@ -198,7 +198,7 @@ async def test_a_caller_who_goes_away_changes_nothing_of_what_was_asked(storage:
                 await asyncio.sleep(0)
             asking.cancel()
             await asyncio.wait([asking])
-            await storage.index.check()  # written after whatever was on its way
+            await storage.check()  # written after whatever was on its way
             row = await storage.index.find(run_id)
             assert row is not None
             if row.cancel_at is None:

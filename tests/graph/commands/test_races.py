@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from graph.commands.approval import NotWaiting
-from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.commands.fork import Edits
 from graph.commands.retry import NotRetryable, RetryRequest
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status

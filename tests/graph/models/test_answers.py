@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graph.models.client import LiteLlmModel, close_clients
-from graph.models.prices import Price
+from graph.models.daily_budget import Price
 from tests.support.models.capture_server import (
     CaptureServer,
     anthropic_answer,

@@ -13,7 +13,8 @@ from graph.commands.retry import RetryRequest
 from graph.models.breaker import CircuitBreaker
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.queue.executor import Executor
-from graph.runs.context import RunPolicy, make_context
+from graph.runs.accept import RunPolicy
+from graph.runs.context import make_context
 from graph.service import Runs
 from graph.state import Channels
 from graph.state.row import RunRow, state_of

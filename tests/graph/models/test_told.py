@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from graph.models.answers import checked
 from graph.models.client import close_clients
+from graph.models.connections import checked
 from nodes.planning.model import MOST_TOKENS, Completion, ModelFailure
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.mcp.reports import report_of
+from api.mcp.calls import report_of
 from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.record.record import Record

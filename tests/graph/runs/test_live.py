@@ -17,7 +17,8 @@ from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
 from graph.queue.executor import Executor
 from graph.record.record import Record
-from graph.runs.context import RunContext, RunNotFound, RunPolicy, make_context
+from graph.runs.accept import RunPolicy
+from graph.runs.context import RunContext, RunNotFound, make_context
 from graph.runs.recovery import MAX_STARTS
 from graph.runs.runner import Runner
 from graph.service import Runs

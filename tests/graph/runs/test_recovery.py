@@ -15,7 +15,8 @@ from langgraph.graph import START
 from graph.build import RunGraph, build_graph
 from graph.queue.executor import Executor
 from graph.record.record import Record
-from graph.runs.context import RunPolicy, make_context
+from graph.runs.accept import RunPolicy
+from graph.runs.context import make_context
 from graph.runs.recovery import MAX_STARTS
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Channels, Limits, RunState, new_run, split

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from graph.commands import replay as replays
-from graph.commands.replay import compared
+from graph.commands import dry_runs as replays
+from graph.commands.dry_runs import compared
 from graph.compose import make_replayer, open_runs
 from graph.runs.replay import LiveRejected, Replayer
 from graph.settings import Settings

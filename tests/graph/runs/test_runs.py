@@ -11,10 +11,10 @@ from langgraph.graph import END, START, StateGraph
 
 from graph.build import build_graph
 from graph.compose import open_runs, open_tools
-from graph.queue.executor import Executor, QueueFull
+from graph.queue.executor import Executor, NotAccepting, QueueFull
 from graph.record.record import Record
-from graph.runs.accept import NotAccepting
-from graph.runs.context import RunNotFound, RunPolicy, make_context
+from graph.runs.accept import RunPolicy
+from graph.runs.context import RunNotFound, make_context
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS, Channels, RunState
@@ -301,9 +301,13 @@ class Unreachable:
         self.failures = failures
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("accept", "project", "check") and self.failures:
+        if name in ("accept", "project") and self.failures:
             return self._fail
         return getattr(self._index, name)
+
+    async def check(self) -> None:
+        if self.failures:
+            await self._fail()
 
     async def _fail(self, *arguments: Any, **named: Any) -> None:
         self.failures -= 1
@@ -323,7 +327,9 @@ def over(storage: Storage) -> Runs:
 async def test_a_storage_that_does_not_answer_accepts_nothing(storage: Storage) -> None:
     """The caller is told that the same call may succeed later."""
     index = Unreachable(storage.index, failures=2)
-    runs = over(replace(storage, index=cast("RunIndex", index), errors=(Locked,)))
+    runs = over(
+        replace(storage, index=cast("RunIndex", index), check=index.check, errors=(Locked,))
+    )
     await runs.open(resume_unfinished=False)
     with pytest.raises(StorageUnavailable):
         await runs.start("2 + 2")

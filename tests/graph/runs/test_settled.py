@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from graph.runs.settled import SettledRuns
+from graph.runs.live import SettledRuns
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 
 

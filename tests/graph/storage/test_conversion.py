@@ -5,7 +5,7 @@ from typing import Any, cast
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
 
 from graph.state import whole
-from graph.storage.sql.conversion import converted
+from graph.storage.sql.checkpoints import converted
 
 CONFIG: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}}
 

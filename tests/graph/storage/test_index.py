@@ -186,8 +186,8 @@ async def test_a_settled_run_is_not_marked(index: RunIndex, settled: Status) -> 
     assert await index.find("a") == row("a", status=settled)
 
 
-async def test_a_storage_that_can_be_written_passes_its_check(index: RunIndex) -> None:
-    await index.check()
+async def test_a_storage_that_can_be_written_passes_its_check(storage: Storage) -> None:
+    await storage.check()
 
 
 DECISION: ApprovalAnswer = {"what": "approved", "at": 5.0, "by": "me", "reason": None, "plan": None}

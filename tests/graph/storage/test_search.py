@@ -10,8 +10,7 @@ import pytest
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import Facts, RunRow
 from graph.state.status import STATUSES
-from graph.storage.pages import InvalidCursor, decode, encode
-from graph.storage.search import Position, Search, total
+from graph.storage.search import InvalidCursor, Position, Search, decode, encode, total
 from graph.storage.storage import Storage
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process

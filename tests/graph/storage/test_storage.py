@@ -11,8 +11,8 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
 from graph.storage.open import open_storage, sqlite_path
+from graph.storage.sqlite.connections import BUSY_TIMEOUT
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
-from graph.storage.sqlite.writer import BUSY_TIMEOUT
 from graph.storage.storage import Storage, StorageError
 from tests.support.wording.messages import wording
 

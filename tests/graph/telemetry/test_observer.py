@@ -5,8 +5,7 @@ from typing import Any, cast
 import pytest
 
 from graph.state import Mark, RunState
-from graph.telemetry.metrics import OTHER, Metrics, Names
-from graph.telemetry.observer import RunObserver, together
+from graph.telemetry.metrics import OTHER, Metrics, Names, RunObserver, together
 from tests.support.runs.run_states import (
     CREATED_AT,
     attempted,

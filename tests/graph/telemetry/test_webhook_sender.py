@@ -76,9 +76,7 @@ class Endpoint:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self.heard += await reader.readuntil(b"\r\n\r\n")
-        except (
-            asyncio.IncompleteReadError
-        ):  # on a busy machine its time was over before
+        except asyncio.IncompleteReadError:  # on a busy machine its time was over before
             writer.close()
             return
         self.asked += 1

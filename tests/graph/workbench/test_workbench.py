@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from graph.commands.approval import NotWaiting
-from graph.commands.cancel import AlreadySettled
 from graph.commands.fork import ForkRejected
 from graph.commands.retry import NotRetryable
 from graph.runs.accept import ChoiceRejected
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.service import PromptRejected
 from graph.settings import InvalidSettings
-from graph.storage.sqlite.ownership import FileOwned
+from graph.storage.sqlite.open import FileOwned
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
 from nodes.approval.edited_plan import PlanUnfit
 from tests.support.patience import patience

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.answers.spoken import LONGEST, SpokenText
+from nodes.answers.parsing import LONGEST, SpokenText
 
 PIECES = [
     "<think>",

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from graph.state import DEFAULT_LIMITS, Limits, Step
-from nodes.contract.plan_check import check_plan
+from nodes.contract.steps import check_plan
 from tests.support.wording.messages import wording
 from tools.registry import Tool, ToolCall, make_tools, tool
 

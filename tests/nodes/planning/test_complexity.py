@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.planning.complexity import THRESHOLD, complexity
-from nodes.planning.model import ModelLadder
+from nodes.planning.model import THRESHOLD, ModelLadder, complexity
 from tests.support.models.scripted_models import ScriptedModel
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools

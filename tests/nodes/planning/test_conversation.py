@@ -14,8 +14,7 @@ from graph.state import DEFAULT_LIMITS, RunState, conversation_of, new_run, refe
 from nodes.planning.answer import answer_form
 from nodes.planning.conversation import Conversation, earlier_turns
 from nodes.planning.model import ModelLadder
-from nodes.planning.offer import Offers
-from nodes.planning.prompt import messages
+from nodes.planning.prompt import Offers, messages
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN
 from tools.registry import Tool, make_tools

@@ -12,8 +12,7 @@ from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Channels, RunState, new_run, split, whole
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelLadder
-from nodes.planning.offer import MOST_KEPT, Offers, ToolIndex
-from nodes.planning.prompt import MOST_NAMES, signature
+from nodes.planning.prompt import MOST_KEPT, MOST_NAMES, Offers, ToolIndex, signature
 from tests.support.models.rounds import round_of_steps
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN

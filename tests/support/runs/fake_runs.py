@@ -6,26 +6,23 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled
 from graph.models.daily_budget import Account, DailyLimit
 from graph.queue.executor import Executor
-from graph.queue.fair import Load
-from graph.queue.quotas import Quotas, Usage
+from graph.queue.fair import Load, Quotas, Usage
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record, record_of
 from graph.runs.accept import NO_OPTIONS, RunOptions
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
-from graph.runs.live import Broadcaster, LiveRuns
-from graph.runs.settled import SettledRuns
+from graph.runs.live import Broadcaster, LiveRuns, SettledRuns
 from graph.runs.threads import ThreadNotFound
 from graph.runs.watch import RunSubscription
 from graph.service import PromptRejected
 from graph.state import Approve, Budget, RunState
 from graph.state.row import IdempotencyKey, Kept
 from graph.state.status import SETTLED
-from graph.storage.pages import Page, decode
-from graph.storage.search import Search
+from graph.storage.search import Page, Search, decode
 from nodes.plan import prompt_error
 from tests.support.runs.run_states import CREATED_AT, cancelled, queued
 from tests.support.runs.still_runs import note_tools

@@ -12,11 +12,12 @@ from typing import Any
 from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
+from graph.queue.fair import NO_QUOTAS, Quotas
 from graph.queue.model_calls import ModelCalls
-from graph.queue.quotas import NO_QUOTAS, Quotas
 from graph.record.events import Event, events
 from graph.record.record import Record
-from graph.runs.context import RunPolicy, make_context
+from graph.runs.accept import RunPolicy
+from graph.runs.context import make_context
 from graph.runs.live import LiveRuns
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, AnswerPolicy, Approve, Channels, Limits, RunState, whole

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from graph.build import RunGraph, build_graph
 from graph.queue.executor import Executor
-from graph.runs.context import RunPolicy, make_context
+from graph.runs.accept import RunPolicy
+from graph.runs.context import make_context
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Channels, Status
 from graph.state.row import NO_QUOTA, RunRow

@@ -21,10 +21,10 @@ from tests.support.runs.stuck_runs import await_unstuck
 from tests.support.servers.server_process import ServerProcess, http_client, serving
 
 INDEX = "graph.storage.sqlite.index:SqliteIndex"
-REMOVAL = "graph.storage.sqlite.space:SqliteDeletion"
+REMOVAL = "graph.storage.sqlite.maintenance:SqliteDeletion"
 
 #: Inside the transaction that removes runs, when all of it is written and none of it committed.
-UNCOMMITTED = "after graph.storage.sqlite.writer:SqliteWriter._execute DELETE FROM runs"
+UNCOMMITTED = "after graph.storage.sqlite.connections:SqliteWriter._execute DELETE FROM runs"
 
 #: The moments around the one transaction of a super-step, by what has happened by then.
 SUPER_STEP = {
@@ -32,10 +32,11 @@ SUPER_STEP = {
         "before graph.storage.sqlite.store:SqliteSaver.aput 'source': 'loop', 'step': {step},"
     ),
     "written, not committed": (
-        'after graph.storage.sqlite.writer:SqliteWriter._execute "source": "loop", "step": {step}'
+        "after graph.storage.sqlite.connections:SqliteWriter._execute"
+        ' "source": "loop", "step": {step}'
     ),
     "committed, nobody told": (
-        "after graph.storage.sqlite.writer:SqliteWriter._transaction"
+        "after graph.storage.sqlite.connections:SqliteWriter._transaction"
         ' "source": "loop", "step": {step}'
     ),
     "told": ("after graph.storage.sqlite.store:SqliteSaver.aput 'source': 'loop', 'step': {step},"),

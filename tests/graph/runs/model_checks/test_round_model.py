@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from graph.commands.approval import NotWaiting
-from graph.commands.cancel import AlreadySettled
 from graph.commands.fork import Edits, ForkRejected
 from graph.commands.retry import NotPlanned, NotRetryable, RetryRejected, RetryRequest
+from graph.queue.executor import NotAccepting
 from graph.record.explain import explain
 from graph.record.record import record_of
-from graph.runs.accept import NotAccepting
+from graph.runs.cancellation import AlreadySettled
 from graph.service import Runs
 from graph.state import Approve, Limits, RunState, attempts
 from graph.state.rounds import dropped, rounds_of

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
 )
 
 from graph.commands.approval import NotWaiting
-from graph.commands.cancel import AlreadySettled
 from graph.commands.fork import Edits
 from graph.commands.retry import NoBackoff, NotRetryable, RetryRequest, command_of
 from graph.runs import quarantine
+from graph.runs.cancellation import AlreadySettled
 from graph.service import Runs
 from graph.state import Approve, Limits, RunState
 from graph.state.row import ApprovalAnswer

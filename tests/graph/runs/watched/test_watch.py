@@ -9,8 +9,7 @@ from typing import Any, cast
 import pytest
 
 from graph.record.events import events
-from graph.runs.live import KEPT, Broadcaster, LiveRuns
-from graph.runs.settled import SettledRuns
+from graph.runs.live import KEPT, Broadcaster, LiveRuns, SettledRuns
 from graph.runs.watch import BATCH, Notifier, RunSubscription, change_of
 from graph.state import DEFAULT_LIMITS, RunState, Status, new_run
 from tests.support.patience import patience

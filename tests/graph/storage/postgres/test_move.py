@@ -17,7 +17,7 @@ from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.open import migrate, move, open_storage
-from graph.storage.postgres.move import TABLES
+from graph.storage.postgres.migration import MOVED_TABLES
 from graph.storage.search import Search
 from graph.storage.storage import StorageError
 from graph.storage.threads import ThreadChange
@@ -68,7 +68,7 @@ def every_row(path: Path, postgres: PostgresServer) -> Iterator[tuple[str, Any, 
 
     with closing(sqlite3.connect(path)) as file, psycopg.connect(postgres.url) as there:
         there.execute("SET search_path TO runwright")
-        for table in TABLES:
+        for table in MOVED_TABLES:
             names = [one[1] for one in file.execute(f"PRAGMA table_info({table})")]
             kept = [one for one in names if table != "store" or one not in MOMENTS]
             columns = ", ".join(kept)

@@ -14,9 +14,8 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.sqlite.backup import BackupFailed, back_up
-from graph.storage.sqlite.probe import MALFORMED
-from graph.storage.sqlite.writer import PAGE
+from graph.storage.sqlite.connections import MALFORMED, PAGE
+from graph.storage.sqlite.maintenance import BackupFailed, back_up
 from graph.storage.storage import Storage, StorageError, StorageFaults, StorageUnavailable
 from nodes.planning.model import Call, Cost
 from tests.support.own_tools.gate_tool import GATE
@@ -156,7 +155,7 @@ MEETINGS: dict[str, Meeting] = {
     "to-dos are sought": lambda storage: storage.store.asearch(("todos", "me")),
     "a to-do is written": write_todo,
     "spending is read": lambda storage: storage.spending.of("me", "2026-11-28"),
-    "it is looked at": lambda storage: storage.index.check(),
+    "it is looked at": lambda storage: storage.check(),
 }
 
 
@@ -197,7 +196,7 @@ async def test_damage_that_nobody_met_is_found_after_an_unclean_end(tmp_path: Pa
     await fill(path, runs=100)
     damage(path, *inner_pages(path))
     async with open_storage(f"sqlite:///{path}") as storage:  # it was closed in order
-        await storage.index.check()
+        await storage.check()
         assert storage.faults.damage is None
     (tmp_path / "runs.db.owner").write_text("")  # as a killed process leaves it
     async with open_storage(f"sqlite:///{path}") as storage:
@@ -213,7 +212,7 @@ async def test_a_sound_file_is_sound_after_an_unclean_end(tmp_path: Path) -> Non
     (tmp_path / "runs.db.owner").write_text("")
     async with open_storage(f"sqlite:///{path}") as storage:
         for _ in range(20):
-            await storage.index.check()
+            await storage.check()
         assert storage.faults.damage is None
 
 
@@ -236,7 +235,7 @@ async def test_looking_leaves_nothing_in_the_tables(tmp_path: Path) -> None:
 
     before = rows()
     async with open_storage(f"sqlite:///{path}") as storage:
-        await storage.index.check()
+        await storage.check()
         found = await storage.index.search("probe", Search())
     assert rows() == before
     assert found.rows == []

@@ -14,11 +14,11 @@ import pytest
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
-from graph.storage.sqlite import backup
+from graph.storage.sqlite import maintenance
 from graph.storage.sqlite import open as opening
-from graph.storage.sqlite.backup import back_up
-from graph.storage.sqlite.ownership import ServerAddress, own
-from graph.storage.sqlite.writer import LARGEST_WAL
+from graph.storage.sqlite.connections import LARGEST_WAL
+from graph.storage.sqlite.maintenance import back_up
+from graph.storage.sqlite.open import ServerAddress, own
 from graph.storage.storage import StorageUnavailable
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until
@@ -76,7 +76,7 @@ async def test_nobody_else_may_read_a_file_before_there_is_anything_in_it(
         await storage.index.accept(row(1))
         back_up(tmp_path / "runs.db", tmp_path / "copy.db")
 
-    assert backup.sqlite3.connect is watched_connect
+    assert maintenance.sqlite3.connect is watched_connect
     assert {mode for files in seen for mode in files.values()} == {"-rw-------"}
 
 
@@ -107,7 +107,7 @@ async def test_the_log_of_writes_comes_back_to_its_size_after_a_long_reading(
                 await storage.index.accept(row(number, 50_000))
             grown = wal.stat().st_size
         for _ in range(3):  # as /health does
-            await storage.index.check()
+            await storage.check()
         assert grown > 2 * LARGEST_WAL
         assert wal.stat().st_size <= LARGEST_WAL
         assert len(await storage.index.unsettled()) == 60

@@ -15,7 +15,7 @@ import pytest
 
 from graph.storage.open import open_storage
 from graph.storage.sqlite.index import SqliteIndex
-from graph.storage.sqlite.ownership import FileOwned, Owner, ServerAddress, own, read_owner
+from graph.storage.sqlite.open import FileOwned, Owner, ServerAddress, own, read_owner
 from graph.storage.storage import StorageError
 from tests.support.checkout import ROOT
 from tests.support.wording.messages import wording
@@ -23,7 +23,7 @@ from tests.support.wording.messages import wording
 OWNER = """
 import sys
 from pathlib import Path
-from graph.storage.sqlite.ownership import ServerAddress, own
+from graph.storage.sqlite.open import ServerAddress, own
 with own(Path(sys.argv[1]), ServerAddress(sys.argv[2]) if sys.argv[2] else None):
     print("owned", flush=True)
     sys.stdin.read()

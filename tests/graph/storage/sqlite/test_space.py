@@ -12,7 +12,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunArtifacts, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
-from graph.storage.sqlite.space import SqliteSpace
+from graph.storage.sqlite.maintenance import SqliteSpace
 from graph.storage.storage import Storage
 
 MB = 2**20

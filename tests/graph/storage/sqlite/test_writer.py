@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.storage.sqlite.writer import MAX_BATCH, SqliteWriter
+from graph.storage.sqlite.connections import MAX_BATCH, SqliteWriter
 from tests.support.patience import patience
 
 

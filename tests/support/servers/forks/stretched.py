@@ -16,10 +16,11 @@ def stretch_waits() -> None:
     from api.cli import serve, server_run
     from graph.commands import retry
     from graph.queue import executor
-    from graph.runs import health, quarantine, runner
+    from graph.runs import quarantine, runner
     from graph.storage.postgres import connection, ownership, search
+    from graph.storage.sqlite import connections
     from graph.storage.sqlite import open as opening
-    from graph.storage.sqlite import writer
+    from graph.telemetry import health
     from tests.support.patience import patience
     from tools import invocation
 
@@ -32,7 +33,7 @@ def stretch_waits() -> None:
         (quarantine, "QUARANTINE_SECONDS"),
         (retry, "END_TIMEOUT"),
         (opening, "BUSY_TIMEOUT"),
-        (writer, "BUSY_TIMEOUT"),
+        (connections, "BUSY_TIMEOUT"),
         (connection, "CONNECT_TIMEOUT"),
         (connection, "READER_WAIT"),
         (ownership, "LATE"),

@@ -6,7 +6,7 @@ from unittest import mock
 from api.cli.local_run import NotStarted
 from api.cli.mcp import serve_mcp
 from api.errors.problems import PROBLEMS, McpMissing
-from api.mcp.reports import report_of
+from api.mcp.calls import report_of
 from api.mcp.server import INSTRUCTIONS
 from api.mcp.tools import TOOLS
 from graph.settings import Settings

@@ -12,22 +12,21 @@ from api.middleware.guards import BodyTooLarge, TooManyStreams
 from api.streams import EventNotFound
 from graph.commands.approval import NotInDoubt, NotWaiting
 from graph.commands.call import ToolNotFound
-from graph.commands.cancel import AlreadySettled
 from graph.commands.deletion import NotSettled, ThreadNotSettled
+from graph.commands.dry_runs import NotReplayable
 from graph.commands.fork import ForkRejected
-from graph.commands.replay import NotReplayable
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
-from graph.queue.executor import QueueFull
-from graph.queue.quotas import NoRoom, RunUsedUp, TooManyPosts
-from graph.runs.accept import ChoiceRejected, KeyReused, NotAccepting
+from graph.queue.executor import NotAccepting, QueueFull
+from graph.queue.fair import NoRoom, RunUsedUp, TooManyPosts
+from graph.runs.accept import ChoiceRejected, KeyReused
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound
 from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
-from graph.storage.pages import InvalidCursor
-from graph.storage.search import SearchTooLarge
-from graph.storage.sqlite.probe import MALFORMED
+from graph.storage.search import InvalidCursor, SearchTooLarge
+from graph.storage.sqlite.connections import MALFORMED
 from graph.storage.storage import StorageUnavailable
 from graph.storage.threads import NameTaken
 from nodes.approval.edited_plan import PlanUnfit

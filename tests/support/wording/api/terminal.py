@@ -30,7 +30,7 @@ from graph.service import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
-from graph.storage.sqlite.ownership import ServerAddress, own
+from graph.storage.sqlite.open import ServerAddress, own
 from tests.support.models.capture_server import capturing
 from tests.support.runs.run_states import queued
 from tests.support.servers.commands.call import call as command

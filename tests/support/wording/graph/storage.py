@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from graph.storage.open import open_storage, sqlite_path
-from graph.storage.sqlite import backup
-from graph.storage.sqlite.backup import BackupFailed, back_up
-from graph.storage.sqlite.ownership import FileOwned, Owner, check_place
+from graph.storage.sqlite import maintenance
+from graph.storage.sqlite.maintenance import BackupFailed, back_up
+from graph.storage.sqlite.open import FileOwned, Owner, check_place
 from graph.storage.sqlite.schema import VERSION
 from graph.storage.storage import StorageError
 from tests.support.wording.messages import masked, refusal
@@ -108,6 +108,6 @@ def _copies(folder: Path) -> dict[str, str]:
         ),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backup, "_copy", faster)
+        patch.setattr(maintenance, "_copy", faster)
         late = refusal(BackupFailed, back_up, there, folder / "fast")
     return told | {"copy.meanwhile": masked(late, path=folder / "fast")}

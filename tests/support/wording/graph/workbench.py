@@ -9,7 +9,7 @@ from graph import drawing
 from graph.build import build_graph
 from graph.drawing import Drawing, DrawingUnavailable
 from graph.runs.context import RunNotFound
-from graph.storage.sqlite.ownership import FileOwned
+from graph.storage.sqlite.open import FileOwned
 from graph.workbench import WorkbenchClosed, open_workbench
 from graph.workbench.tables import run_table
 from tests.support.runs.fake_runs import accepted
