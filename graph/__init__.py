@@ -10,5 +10,5 @@ with a file of `api.routes` and `service`, the last one with `compose` and `serv
 - cancel: `runs.cancellation`, `runs.runner`
 - retry: `commands.retry`, `runs.runner`, `runs.recovery`
 - approval: `commands.approval`, `runs.runner`, `runs.recovery`
-- recovery after a crash: `runs.runner`, `runs.quarantine`, `runs.recovery`
+- recovery after a crash: `runs.alone`, `runs.quarantine`, `runs.recovery`
 """
