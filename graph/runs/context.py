@@ -125,7 +125,9 @@ class RunReader:
 
         Where this process executes its runs alone it has, unless the database has lost just that.
         """
-        retried = (live := self._live.get(stored["run_id"])) and live.reason == "retried"
+        live = self._live.get(stored["run_id"])
+        # While its lock is held it is carried out: who saw it as pending would cancel it meanwhile.
+        retried = live and live.reason == "retried" and not live.lock.locked()
         if not (self._storage.fleet or retried) or stored["status"] not in SETTLED:
             return stored
         row = await self._storage.index.find(stored["run_id"])
