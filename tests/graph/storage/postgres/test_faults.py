@@ -197,6 +197,34 @@ async def test_who_goes_away_while_connecting_leaves_no_connection(
     assert opened[0].closed
 
 
+async def test_who_reads_while_the_reader_is_closed_leaves_no_connection(
+    postgres: PostgresServer,
+) -> None:
+    opened: list[psycopg.AsyncConnection[Any]] = []
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        opened.append(await connecting(url)())
+        return opened[-1]
+
+    url = postgres.empty()
+    reader = PostgresReader(connect)
+    with psycopg.connect(postgres.url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7)")
+        readings = [
+            asyncio.create_task(reader.execute_fetchall("SELECT 1 FROM pg_advisory_xact_lock(7)"))
+            for _ in range(2)
+        ]
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await until(lambda: len(postgres.execute(waiting)) == len(readings))
+        await reader.aclose()
+        readings[0].cancel()
+        other.commit()
+        outcomes = await asyncio.gather(*readings, return_exceptions=True)
+    assert [type(outcomes[0]), outcomes[1]] == [asyncio.CancelledError, [(1,)]]
+    assert await reader.execute_fetchall("SELECT 2") == [(2,)]
+    assert [one.closed for one in opened] == [True] * 3
+
+
 async def test_one_bad_write_fails_none_of_those_beside_it(postgres: PostgresServer) -> None:
     put = "INSERT INTO store (prefix, key, value) VALUES (?, ?, ?)"
     async with open_storage(postgres.empty()) as storage:
