@@ -170,6 +170,7 @@ class PostgresReader:
         self._beginning = _IN_SCHEMA if timeout is None else _within(timeout)
         self._places = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
+        self._closed = False
 
     async def execute_fetchall(
         self, sql: str, parameters: Iterable[Any] = (), /
@@ -186,7 +187,11 @@ class PostgresReader:
             self._places.release()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections; one that is being read on is closed once that has ended."""
+        self._closed = True
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
         while self._idle:
             await self._idle.pop().close()
 
@@ -196,7 +201,7 @@ class PostgresReader:
             try:
                 return await self._read_on(connection, sql, values)
             except NoAnswer:
-                await self.aclose()
+                await self._close_idle()
                 raise
             except psycopg.OperationalError:
                 if not connection.broken:
@@ -211,7 +216,11 @@ class PostgresReader:
             cursor = await answered(asked, self._answer)
             return list(await cursor.fetchall())
         finally:
-            if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+            if (
+                self._closed
+                or connection.closed
+                or connection.info.transaction_status != TransactionStatus.IDLE
+            ):
                 await connection.close()
             else:
                 self._idle.append(connection)

@@ -119,10 +119,12 @@ class PostgresNotices:
 
     async def aclose(self) -> None:
         """Tell what is left, and close the connection."""
-        while self._telling:
-            await asyncio.wait([self._telling])
-        if self._connection:
-            await self._connection.close()
+        try:
+            while self._telling:
+                await asyncio.wait([self._telling])
+        finally:
+            if self._connection:
+                await self._connection.close()
 
     def tell(self, run_id: str, news: News = "changed") -> None:
         if news == "changed" and not (self.followed or CHANGED in self._wanted):

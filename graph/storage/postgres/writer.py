@@ -111,14 +111,19 @@ class PostgresWriter:
             raise
 
     async def aclose(self) -> None:
-        """Write what was submitted, then close the connection."""
+        """Write what was submitted, then close the connection; also where nobody waits for it."""
         self._closed = True
         self._submitted.put_nowait(None)
         await asyncio.wait([self._task])
-        if self._connection:
-            await self._connection.close()
 
     async def _serve(self) -> None:
+        try:
+            await self._write_all()
+        finally:
+            if self._connection:
+                await self._connection.close()
+
+    async def _write_all(self) -> None:
         while (first := await self._submitted.get()) is not None:
             batch, size = [first], first.size
             while len(batch) < MAX_BATCH and size < MAX_BYTES and not self._submitted.empty():

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from graph.commands.deletion import BATCH, DAY, NotSettled, Retention, artifacts_of
+from graph.commands.deletion import BATCH, DAY, NotSettled, Retention, artifacts_of, sweeping
 from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status
@@ -305,9 +305,8 @@ async def test_sweeping_goes_on_after_a_sweep_that_failed(storage: Storage) -> N
 
     await storage.index.accept(row("a", 1.0))
     sweeper = Retention(storage.index, remove, days=1e-6, errors=(OSError,))
-    task = asyncio.create_task(sweeper.keep_sweeping())
-    await until(lambda: calls >= 3)
-    task.cancel()
+    async with sweeping(sweeper):
+        await until(lambda: calls >= 3)
 
 
 # The file

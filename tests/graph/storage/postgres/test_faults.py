@@ -22,6 +22,7 @@ from graph.storage.postgres.connection import (
     TooManyReaders,
     connecting,
 )
+from graph.storage.postgres.writer import PostgresWriter
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.patience import until, wait_until
@@ -195,6 +196,59 @@ async def test_who_goes_away_while_connecting_leaves_no_connection(
     with pytest.raises(asyncio.CancelledError):
         await connecting_to
     assert opened[0].closed
+
+
+async def test_who_reads_while_the_reader_is_closed_leaves_no_connection(
+    postgres: PostgresServer,
+) -> None:
+    opened: list[psycopg.AsyncConnection[Any]] = []
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        opened.append(await connecting(url)())
+        return opened[-1]
+
+    url = postgres.empty()
+    reader = PostgresReader(connect)
+    with psycopg.connect(postgres.url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7)")
+        readings = [
+            asyncio.create_task(reader.execute_fetchall("SELECT 1 FROM pg_advisory_xact_lock(7)"))
+            for _ in range(2)
+        ]
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await until(lambda: len(postgres.execute(waiting)) == len(readings))
+        await reader.aclose()
+        readings[0].cancel()
+        other.commit()
+        outcomes = await asyncio.gather(*readings, return_exceptions=True)
+    assert [type(outcomes[0]), outcomes[1]] == [asyncio.CancelledError, [(1,)]]
+    assert await reader.execute_fetchall("SELECT 2") == [(2,)]
+    assert [one.closed for one in opened] == [True] * 3
+
+
+async def test_a_writer_whose_closing_is_given_up_leaves_no_connection(
+    postgres: PostgresServer,
+) -> None:
+    opened: list[psycopg.AsyncConnection[Any]] = []
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        opened.append(await connecting(url)())
+        return opened[-1]
+
+    url = postgres.empty()
+    writer = PostgresWriter(connect, lambda *_: (), lambda _: None)
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(7)")
+        writing = asyncio.create_task(writer.write(("SELECT pg_advisory_xact_lock(7)", ())))
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await until(lambda: postgres.execute(waiting))
+        closing = asyncio.create_task(writer.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        other.commit()
+        await writing
+    await until(lambda: opened[0].closed)
 
 
 async def test_one_bad_write_fails_none_of_those_beside_it(postgres: PostgresServer) -> None:

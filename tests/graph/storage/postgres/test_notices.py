@@ -50,6 +50,22 @@ async def test_what_is_heard_before_it_is_told_to_the_end_is_not_lost(
     await connections.aclose()
 
 
+async def test_where_closing_is_given_up_no_connection_is_left(postgres: PostgresServer) -> None:
+    connections = SlowReader(postgres.empty())
+    notices = PostgresNotices(connecting(postgres.url), connections)
+    assert await notices.share()
+    notices.tell("one", "ordered")
+    closing = asyncio.create_task(notices.aclose())
+    await asyncio.sleep(0)
+    assert not notices.deaf
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert notices.deaf
+    connections.heard.set()
+    await notices.aclose()
+    await connections.aclose()
+
+
 async def test_a_process_ends_that_lost_the_database_to_one_that_has_it_alone(
     postgres: PostgresServer,
 ) -> None:
