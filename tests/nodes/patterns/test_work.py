@@ -88,7 +88,7 @@ MIXTURES = [
     "add 3 tasks: \nwhat is 5 + 7 and then ",  # each sum was a new look for the end of the list
     "add 2 todos: \ntea, bread and show my list and ",
     "add 4 chores: \nas done \nwhat is 9 - 5 and then remind me to:\n",
-    "todos: \n- tea\ndelete these tasks:\n- bread\n",  # each list was sought from the first clause
+    "\n! \nmy task:\n, ",  # what follows a list was sought from the first clause on
 ]
 
 
