@@ -5,7 +5,7 @@ nothing (`english.accounted`). So no half of a request is dropped in silence, wh
 of the readers let through.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ from nodes.patterns.english.todo_templates import SECOND_THOUGHTS
 from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
 from nodes.patterns.grammar.words import Words
+from nodes.patterns.listed_lines import ListedLines, Open, Understand
 from nodes.patterns.todos.openings import Opening, find_opening
 
 CONNECTOR = "connector"
@@ -92,9 +93,6 @@ class Ledger:
             yield first, end
 
 
-Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
-Open = Callable[[Words, Opening, list[tuple[int, int]] | int, Earlier], list[Call] | None]
-
 _JOINTS = frozenset({"and", ",", "then", "but", "if", "when"})
 _MOST_JOINED = 3  # clauses read as one, when an "and" was part of an item
 
@@ -128,7 +126,7 @@ class Planning:
         self.calls: list[Call] = []
         self.unparsed: list[Unparsed] = []
         self.ledger = Ledger(prompt)
-        self._list: tuple[int, int, object] = (0, -1, None)  # no lines are known to be one
+        self._listed = ListedLines(prompt, self.lines, readers.sense, readers.open)
 
     def steps(self) -> list[Step]:
         """The steps of all clauses; none when `unparsed` says what was not understood."""
@@ -233,43 +231,18 @@ class Planning:
         first = self.clauses[at].line + 1
         if self.lines[first - 1].is_marked and not opening.signed:
             return None  # one request of several, each in its line
-        last = self.end_of_list(first, opening)
+        last = self._listed.end(first, opening, self.earlier)
         if last == first:
             return None
-        places = [(line.start, line.end) for line in self.lines[first:last]]
-        calls = self.readers.open(self.prompt, opening, places, self.earlier)
+        calls = self._listed.read(first, last, opening, self.earlier)
         if calls is None:
             return None
         self.ledger.use(opening.start, opening.after, "adds to-dos")
-        self.add(calls, self.clauses[at].start, places[-1][1])
+        self.add(calls, self.clauses[at].start, self.lines[last - 1].end)
         return next(
-            (number for number, clause in enumerate(self.clauses) if clause.line >= last),
+            (after for after in range(at, len(self.clauses)) if self.clauses[after].line >= last),
             len(self.clauses),
         )
-
-    def end_of_list(self, first: int, opening: Opening) -> int:
-        """The line after the list that the line `first` begins.
-
-        Of many headings in a row, whose lists cannot be read, each would look through the rest.
-        """
-        marked = first < len(self.lines) and self.lines[first].is_marked
-        under = marked, opening.signed, len(self.calls)
-        begin, end, known = self._list
-        if known == under and begin <= first <= end:
-            return end
-        rest = range(first, len(self.lines))
-        end = next((at for at in rest if not self.is_item(first, at, opening)), len(self.lines))
-        self._list = first, end, under
-        return end
-
-    def is_item(self, first: int, at: int, opening: Opening) -> bool:
-        """Whether the line `at` goes on the list that the line `first` begins."""
-        if self.lines[first].is_marked:
-            return self.lines[at].is_marked
-        if self.lines[at].is_marked or not opening.signed or self.lines[at].after_blank:
-            return False
-        line = self.lines[at]
-        return self.readers.sense(self.prompt, line.start, line.end, self.earlier) is None
 
     def following_request(self, at: int, opening: Opening) -> int:
         """The first clause after the one at `at` that is no part of what was opened there."""

@@ -74,6 +74,7 @@ TODOS = phrase_set(
     ]
 )
 
+_NAMED_RESULTS = 3  # "the third result" is the last that has a name of its own
 _RECORDS = frozenset(STORE + name for name in ("add", "get", "update", "complete"))
 
 
@@ -157,6 +158,13 @@ class Earlier:
         later.results, later.result, later.todo = [*self.results], self.result, self.todo
         later.follow(tool)
         return later
+
+    @property
+    def situation(self) -> tuple[bool | int, ...]:
+        """What of this decides whether words are understood, beside which step they refer to."""
+        results = min(len(self.results), _NAMED_RESULTS)
+        has = (of is not None for of in (self.before, self.result, self.todo))
+        return (self.is_before, self.about_todos, results, *has)
 
     @property
     def number(self) -> str | None:

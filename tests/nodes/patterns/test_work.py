@@ -83,6 +83,30 @@ def test_work_on_repeated_mixtures_is_bounded_per_character(mixture: list[str], 
     assert_linear("".join(mixture), size)
 
 
+#: Mixtures whose work once grew with their square.
+MIXTURES = [
+    "add 3 tasks: \nwhat is 5 + 7 and then ",  # each sum was a new look for the end of the list
+    "add 2 todos: \ntea, bread and show my list and ",
+    "add 4 chores: \nas done \nwhat is 9 - 5 and then remind me to:\n",
+    "\n! \nmy task:\n, ",  # what follows a list was sought from the first clause on
+]
+
+
+@pytest.mark.parametrize("size", [LIMIT // 8, pytest.param(LIMIT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_work_on_a_mixture_of_lists_is_bounded_per_character(mixture: str, size: int) -> None:
+    assert_linear(mixture, size)
+
+
+@pytest.mark.parametrize("size", [LIMIT // 8, pytest.param(LIMIT, marks=pytest.mark.slow)])
+def test_work_on_headings_before_a_line_that_is_no_item_is_bounded(size: int) -> None:
+    """No list of theirs can be read, as "it" may be the sum: each tried all of the items anew."""
+    before, heading, after = "what is 5 + 7\n", "add these tasks:\n", "give it to Ann"
+    times = size // len(heading)
+    whole = lines_run(f"{before}{heading * times}{after}")
+    assert whole <= LINES_ANYHOW + 7 * lines_run(f"{before}{heading * (times // 4)}{after}")
+
+
 def test_a_pile_of_marks_is_one_word() -> None:
     """Each of them alone would be a sign to every reader."""
     marks = "\u0301\u0323\u0489" * (LIMIT // 3)
