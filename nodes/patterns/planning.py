@@ -7,6 +7,7 @@ of the readers let through.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from graph.state import Step, Unparsed
@@ -126,7 +127,10 @@ class Planning:
         self.calls: list[Call] = []
         self.unparsed: list[Unparsed] = []
         self.ledger = Ledger(prompt)
-        self._listed = ListedLines(prompt, self.lines, readers.sense, readers.open)
+
+    @cached_property
+    def _listed(self) -> ListedLines:  # most prompts have no list in several lines
+        return ListedLines(self.prompt, self.lines, self.readers.sense, self.readers.open)
 
     def steps(self) -> list[Step]:
         """The steps of all clauses; none when `unparsed` says what was not understood."""
