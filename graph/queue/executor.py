@@ -102,7 +102,8 @@ class Executor:
         self._max_queued = max_queued
         self._queue: FairQueue[Job | _Returning] = FairQueue()
         self.throughput = Throughput()
-        self.accepting: list[str] = []  # of each run that is being stored, and not here yet
+        self._accepting = 0
+        self.accepting: set[str] = set()  # runs that are being stored, and not here yet
         self.elsewhere = 0  # runs that wait, and are taken by whichever process has room
         self._in_flight = 0
         self._of_owner: Counter[str] = Counter()  # of those in flight
@@ -146,16 +147,17 @@ class Executor:
         Raises `QueueFull` when no more runs may wait, for their beginning or in a backoff.
         """
         backoff = len(self._executing) - self._in_flight
-        waiting = self._queue.new + len(self.parked) + backoff
-        waiting += len(self.accepting) + self.elsewhere
+        waiting = self._queue.new + len(self.parked) + backoff + self._accepting + self.elsewhere
         if waiting >= self._max_queued + self._room:
             # When a tenth of them has ended, there is room for more than the first who asks.
             raise QueueFull(waiting, retry_after=self.throughput.time_for(waiting / 10))
-        self.accepting.append(run_id)
+        self._accepting += 1
+        self.accepting.add(run_id)
         try:
             yield
         finally:
-            self.accepting.remove(run_id)
+            self._accepting -= 1
+            self.accepting.discard(run_id)
 
     @property
     def _room(self) -> int:

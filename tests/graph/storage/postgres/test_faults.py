@@ -17,6 +17,8 @@ from graph.storage.open import open_storage
 from graph.storage.postgres import connection
 from graph.storage.postgres.connection import (
     SCHEMA,
+    Connect,
+    Connection,
     NoAnswer,
     PostgresReader,
     TooManyReaders,
@@ -198,16 +200,22 @@ async def test_who_goes_away_while_connecting_leaves_no_connection(
     assert opened[0].closed
 
 
-async def test_who_reads_while_the_reader_is_closed_leaves_no_connection(
-    postgres: PostgresServer,
-) -> None:
-    opened: list[psycopg.AsyncConnection[Any]] = []
+def recorded(url: str) -> tuple[Connect, list[Connection]]:
+    """What connects to a database, and all that it has connected."""
+    opened: list[Connection] = []
 
-    async def connect() -> psycopg.AsyncConnection[Any]:
+    async def connect() -> Connection:
         opened.append(await connecting(url)())
         return opened[-1]
 
+    return connect, opened
+
+
+async def test_who_reads_while_the_reader_is_closed_leaves_no_connection(
+    postgres: PostgresServer,
+) -> None:
     url = postgres.empty()
+    connect, opened = recorded(url)
     reader = PostgresReader(connect)
     with psycopg.connect(postgres.url) as other:
         other.execute("SELECT pg_advisory_xact_lock(7)")
@@ -229,13 +237,8 @@ async def test_who_reads_while_the_reader_is_closed_leaves_no_connection(
 async def test_a_writer_whose_closing_is_given_up_leaves_no_connection(
     postgres: PostgresServer,
 ) -> None:
-    opened: list[psycopg.AsyncConnection[Any]] = []
-
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        opened.append(await connecting(url)())
-        return opened[-1]
-
     url = postgres.empty()
+    connect, opened = recorded(url)
     writer = PostgresWriter(connect, lambda *_: (), lambda _: None)
     with psycopg.connect(url) as other:
         other.execute("SELECT pg_advisory_xact_lock(7)")
