@@ -171,12 +171,11 @@ class PostgresWriter:
         leases = dict.fromkeys(one.lease for one in batch if one.lease is not None)
         checks = [lease_check(mine) for mine in leases]
         first = beginning(*fence, *(sql for sql, _ in checks))
-        statements: list[Statement] = [(first, [value for _, mine in checks for value in mine])]
-        for submission in batch:
-            statements += submission.statements
+        begun = (first, [value for _, mine in checks for value in mine])
+        statements = [one for submission in batch for one in submission.statements]
         connection = await self._connected()
         try:
-            cursor = await answered(execute_all(connection, statements))
+            cursor = await answered(execute_all(connection, begun, *statements))
         except psycopg.OperationalError:
             if connection.broken:
                 self._connection = None
