@@ -221,14 +221,17 @@ class Prepared:
         return tuple([b"NULL" if one is None else bytes(literal(one)) for one in values])
 
 
-#: The types that values have as literals, by which the database chooses functions and operators.
-_TYPES = {bool: "boolean", float: "double precision", bytes: "bytea"}
+#: The types that values have as literals, by which the database chooses functions and operators;
+#: those of others follow from where they stand.
+_TYPES = {bool: "boolean", float: "numeric", bytes: "bytea"}
 
 
 def _type_of(value: Any) -> str:
-    if type(value) is int:
-        return "integer" if -(2**31) <= value < 2**31 else "bigint"
-    return _TYPES.get(type(value), "unknown")
+    if type(value) is not int:
+        return _TYPES.get(type(value), "unknown")
+    if -(2**31) <= value < 2**31:
+        return "integer"
+    return "bigint" if -(2**63) <= value < 2**63 else "numeric"
 
 
 def _preparing(name: bytes, sql: str, *types: str) -> bytes:
