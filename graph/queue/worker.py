@@ -120,7 +120,8 @@ class Heart:
 
 
 class JobWorker:
-    """Takes jobs as long as there is `room`, and orders always; `carry` does one.
+    """Takes jobs as long as there is `room`, and orders always; `carry` does one, which takes up
+    room as soon as that is called.
 
     `ordered` is shown what was ordered of a run that is held, `lose` is told of one that another
     process has by now, `bury` that other workers were found dead, and `pass_on` that there is no
@@ -227,7 +228,7 @@ class JobWorker:
                 continue
             if taken is not None:
                 self._may_be_more |= may_be_more
-                self._held[taken] = asyncio.create_task(self._hold(taken))
+                self._held[taken] = asyncio.create_task(self._hold(taken, self._carry(taken)))
                 self._told = max(0, self._told - 1)
                 if self._told or self._may_be_more:
                     continue
@@ -240,11 +241,11 @@ class JobWorker:
             except TimeoutError:
                 self._may_be_more = True
 
-    async def _hold(self, taken: QueuedRun) -> None:
+    async def _hold(self, taken: QueuedRun, carrying: Awaitable[Carried]) -> None:
         more = True
         try:
             try:
-                carried = await self._carry(taken)
+                carried = await carrying
             except self._errors:
                 carried = Carried("again", pause=AGAIN)
             except Exception:

@@ -194,8 +194,8 @@ class FleetRuns:
             not execution.ended.is_set() and self._not_begun(run_id)
             for run_id, execution in self._executions.items()
         )
-        taken = load["in_flight"] + load["queued"] < load["max_in_flight"]
-        return taken and waiting < max(1, load["max_executing"] // 4)
+        has_place = load["in_flight"] + waiting < load["max_in_flight"]
+        return has_place and waiting < max(1, load["max_executing"] // 4)
 
     def _pass_on(self) -> None:
         if not self._alone:
@@ -205,18 +205,22 @@ class FleetRuns:
         live = self._runs.get(run_id)
         return live is None or (live.task is None and not live.queued)
 
-    async def _carry(self, taken: QueuedRun) -> Carried:
-        run_id, row = taken.run_id, taken.row
-        if row is None or not _is_due(row, taken):
-            return Carried("done", row.thread if row else "")
-        if taken.left:
-            await self._storage.spending.count_left(run_id)
-        execution = self._executions[run_id] = _Execution(taken)
+    def _carry(self, taken: QueuedRun) -> Coroutine[Any, Any, Carried]:
+        """Do a job, which takes up room from now on."""
+        if taken.row is None or not _is_due(taken.row, taken):
+            return _nothing_due(taken.row)
+        execution = self._executions[taken.run_id] = _Execution(taken)
+        return self._carried(execution, taken.row)
+
+    async def _carried(self, execution: _Execution, row: RunRow) -> Carried:
+        taken = execution.taken
         try:
-            self._begin(self._runs.of(run_id), row, taken)
+            if taken.left:
+                await self._storage.spending.count_left(row.run_id)
+            self._begin(self._runs.of(row.run_id), row, taken)
             await execution.ended.wait()
         finally:
-            del self._executions[run_id]
+            del self._executions[row.run_id]
         if execution.lost:
             return Carried("lost")
         return Carried("done", row.thread, otherwise=self._give_back(execution))
@@ -298,6 +302,10 @@ class FleetRuns:
         task = asyncio.create_task(command)
         self._orders.add(task)
         task.add_done_callback(self._orders.discard)
+
+
+async def _nothing_due(row: RunRow | None) -> Carried:
+    return Carried("done", row.thread if row else "")
 
 
 def _is_due(row: RunRow, taken: QueuedRun) -> bool:

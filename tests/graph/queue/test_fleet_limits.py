@@ -10,6 +10,7 @@ import pytest
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.models.capture_server import capturing, openai_answer
 from tests.support.models.llm_runs import BACKUP, PATIENT, SUM, health, models
+from tests.support.own_tools.gate_tool import GATE, open_gate
 from tests.support.patience import wait_until
 from tests.support.servers.fleet import FleetProcesses, WorkerProcess
 
@@ -138,3 +139,22 @@ def test_a_post_that_is_refused_for_want_of_room_is_counted(folder: Path) -> Non
 
         assert refused() == "no-room"
         wait_until(lambda: refused() == "too-many-posts")
+
+
+def test_a_worker_takes_no_more_runs_than_it_has_places_for(
+    folder: Path, postgres: PostgresServer
+) -> None:
+    doing = "SELECT count(*) FROM runwright.procrastinate_jobs WHERE status = 'doing'"
+    with FleetProcesses(folder, servers=1, workers=0, tools=GATE, in_flight="1") as fleet:
+        [server] = fleet.servers
+        ids = [server.post(f"pass gate {name}") for name in "abc"]
+        fleet.workers.append(fleet.start())
+        server.until(ids[0], lambda run: run["status"] == "running")
+        fleet.workers[0].logs("working")
+        assert postgres.execute(doing) == [(1,)]
+        # What the one has no place for another one does.
+        fleet.workers.append(fleet.start())
+        server.until(ids[1], lambda run: run["status"] == "running")
+        for name in "abc":
+            open_gate(folder, name)
+        assert {server.settled(run_id)["status"] for run_id in ids} == {"completed"}

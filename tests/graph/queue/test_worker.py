@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 import pytest
@@ -164,6 +164,27 @@ async def test_what_there_was_no_room_for_is_taken_once_there_is_some() -> None:
     room[0] = True
     worker.look_for_room()
     await until(lambda: begun == ["a", "ab", "abc"])
+    await worker.close()
+
+
+async def test_what_is_taken_takes_up_room_before_it_is_looked_for_the_next_one() -> None:
+    jobs, begun, done = Queue(), list[str](), asyncio.Event()
+
+    async def until_done() -> Carried:
+        await done.wait()
+        return Carried("done")
+
+    def carry(taken: QueuedRun) -> Coroutine[Any, Any, Carried]:
+        begun.append(taken.run_id)
+        return until_done()
+
+    for run_id in ("a", "ab", "abc"):
+        jobs.add(run_id)
+    worker = working(jobs, asyncio.Event(), carry=carry, room=lambda: not begun)
+    await worker.open()
+    await until(lambda: jobs.looks > 1)
+    assert (begun, len(jobs.waiting)) == (["a"], 2)
+    done.set()
     await worker.close()
 
 
