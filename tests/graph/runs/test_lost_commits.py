@@ -65,6 +65,10 @@ def marks(record: dict[str, Any]) -> Sequence[str]:
     return [mark["what"] for mark in record["marks"]]
 
 
+def waits_for_its_next_attempt(record: dict[str, Any]) -> bool:
+    return "not_before" in (record["current"] or {})
+
+
 def whole(watcher: Watcher) -> bool:
     assert watcher.join()
     return [event["id"] for event in watcher.seen] == [*range(1, len(watcher.seen) + 1)]
@@ -115,9 +119,12 @@ def test_an_attempt_that_is_lost_is_made_again(postgres: PostgresServer, tmp_pat
         stand(server, run_id, 1)
         flush(server)
         server.open_gate("f")
-        server.until(run_id, lambda record: (record["current"] or {}).get("not_before"))
+        server.until(run_id, waits_for_its_next_attempt)
         crash(postgres, server)
-        server.until(run_id, lambda record: marks(record) == ["taken_up"])
+        server.until(
+            run_id,
+            lambda record: marks(record) == ["taken_up"] and waits_for_its_next_attempt(record),
+        )
         server.end_backoff(run_id)
         record = server.settled(run_id)
         assert ([*breaches(postgres)], effects(postgres)) == ([], ["w"])
