@@ -183,8 +183,8 @@ class Load:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until all are accepted."""
-        self._thread.join(patience(120))
+        """Wait until all are accepted, for half a second each at most."""
+        self._thread.join(patience(120 + 0.5 * len(self._prompts)))
         assert not self._thread.is_alive()
 
     def _post(self) -> None:

@@ -26,6 +26,9 @@ FREEZES, STEPS, WATCHED = 1 + RUNS // 300, 4, 12
 #: How long a worker stands still: longer than its lease, s.
 STILL = 7.0
 
+#: Between two acts, s: they last about as long as it is posted.
+PAUSE = max(1.5, 0.1 * RUNS / (KILLS + FREEZES + 2) - STILL / 2)
+
 
 @pytest.fixture
 def folder(tmp_path: Path, postgres: PostgresServer) -> Iterator[Path]:
@@ -45,7 +48,7 @@ def test_nothing_is_lost_or_done_twice_in_chaos(
         random.shuffle(acts)
         kills: list[float] = []
         for act in acts:
-            time.sleep(1.5)
+            time.sleep(PAUSE)
             one = random.randrange(len(fleet.workers))
             match act:
                 case "kill":
@@ -67,7 +70,7 @@ def test_nothing_is_lost_or_done_twice_in_chaos(
         wait_until(
             lambda: not _unsettled(postgres),
             every=0.5,
-            seconds=120,
+            seconds=120 + RUNS / 10,
             otherwise=lambda: str(_unsettled(postgres)) + _logs(fleet),
         )
         for watcher in load.watchers:
