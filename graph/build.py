@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial, wraps
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -40,7 +40,6 @@ from graph.state import (
     whole,
 )
 from graph.state.rounds import is_answered, is_planning
-from nodes.answers.writer import AnswerWriter, Audience, Nobody, Say
 from nodes.approval.asking import EXPIRES, ApprovalGate
 from nodes.approval.hand_edits import Check, checks
 from nodes.approval.in_doubt import DoubtGate
@@ -54,13 +53,16 @@ from nodes.contract.steps import (
 )
 from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
-from nodes.finalize import finalize
+from nodes.finalize import Answers, finalize
 from nodes.plan import plan
 from nodes.planning.model import ModelLadder
-from nodes.planning.planner import ModelPlanner
 from tools.invocation import Invoke, ToolErrors, invoke
 from tools.registry import Tool
 from tools.threads import ToolThreads
+
+if TYPE_CHECKING:  # what asks models is loaded where there are any
+    from nodes.answers.writer import Audience, Say
+    from nodes.planning.planner import ModelPlanner
 
 #: Where each label leads.
 AFTER_PLAN: dict[Hashable, str] = {
@@ -158,7 +160,7 @@ def build_graph(
     planner: LazyPlanner | None = None,
     max_kept: int = MOST_KEPT,
     thread_context: int = THREAD_CONTEXT,
-    audience: Audience | None = None,
+    audience: "Audience | None" = None,
 ) -> RunGraph:
     """Compile the graph over the given tools.
 
@@ -178,11 +180,11 @@ def build_graph(
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
-    models = ModelPlanner(ladder, tools, without_slot) if ladder else None
+    models = _model_planner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
-    if audience is None:  # one without runs so far counts
-        audience = LangGraphAudience() if by_hand else Nobody()
+    if audience is None and by_hand:  # one without runs so far counts
+        audience = LangGraphAudience()
     nodes: dict[str, Node] = {
         "plan": partial(
             plan,
@@ -217,7 +219,7 @@ def build_graph(
         "finalize": partial(
             finalize,
             tools=tools,
-            answers=AnswerWriter(ladder, without_slot, audience),
+            answers=_answers(ladder, without_slot, audience),
             policy=ladder.answer if ladder else "auto",
         ),
     }
@@ -232,6 +234,38 @@ def build_graph(
     builder.add_conditional_edges("execute_step", Router(after_step), AFTER_STEP)
     builder.add_edge("finalize", END)
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
+
+
+def _model_planner(
+    ladder: ModelLadder, tools: Mapping[str, Tool], without_slot: WithoutSlot
+) -> "ModelPlanner":
+    from nodes.planning.planner import ModelPlanner  # prompts, schemas: half a MB without models
+
+    return ModelPlanner(ladder, tools, without_slot)
+
+
+def _answers(
+    ladder: ModelLadder | None, without_slot: WithoutSlot, audience: "Audience | None"
+) -> Answers:
+    """Writes answers; loaded at once where a model may be asked for them, else with the first."""
+    if ladder is None:
+        return _LateAnswers(without_slot, audience)
+    from nodes.answers.writer import AnswerWriter, Nobody  # as much again
+
+    return AnswerWriter(ladder, without_slot, audience or Nobody())
+
+
+class _LateAnswers:
+    """Writes answers where no model is: of runs that were begun with one, or that ask for them."""
+
+    def __init__(self, without_slot: WithoutSlot, audience: "Audience | None") -> None:
+        self._parts = without_slot, audience
+
+    async def write(self, state: RunState) -> dict[str, Any]:
+        from nodes.answers.writer import AnswerWriter, Nobody  # few runs ask for one then
+
+        without_slot, audience = self._parts
+        return await AnswerWriter(None, without_slot, audience or Nobody()).write(state)
 
 
 def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
@@ -329,7 +363,7 @@ class LangGraphAudience:
         return True
 
     @asynccontextmanager
-    async def speaking(self, _state: RunState) -> AsyncIterator[Say]:
+    async def speaking(self, _state: RunState) -> "AsyncIterator[Say]":
         """What streams the words, as those of a chat model that is called in the node."""
         config, write = get_config(), get_stream_writer()
         callbacks = get_async_callback_manager_for_config(config)

@@ -12,7 +12,6 @@ from typing import Any
 
 from graph.build import build_graph
 from graph.commands.deletion import Retention, sweeping
-from graph.models.client import close_clients
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, make_policy, shared, warm
 from graph.queue.executor import Executor
@@ -255,6 +254,8 @@ async def _warming(
         warming.cancel()
         await asyncio.wait([warming])
         if ladder:
+            from graph.models.client import close_clients  # loaded where there are models
+
             await close_clients()
 
 

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from langgraph.types import Overwrite
 
@@ -18,7 +18,6 @@ from graph.state import (
 )
 from graph.state.rounds import dropped
 from graph.state.wording import counted
-from nodes.answers.writer import AnswerWriter
 from tools.registry import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
@@ -29,11 +28,18 @@ _WITHOUT_TOOLS = "answered without tools; nothing was done"
 _LONGEST_NUMBER = 40  # characters; a longer one is counted, as other text is
 
 
+class Answers(Protocol):
+    """Writes the answers of runs, as `AnswerWriter` does."""
+
+    async def write(self, state: RunState) -> dict[str, Any]:
+        """What the answer adds to a run that is settled in this state."""
+
+
 async def finalize(
     state: RunState,
     *,
     tools: Mapping[str, Tool],
-    answers: AnswerWriter | None = None,
+    answers: Answers | None = None,
     policy: AnswerPolicy = "auto",
 ) -> dict[str, Any]:
     """Completed with the last step's output, or failed where an earlier node left an error.

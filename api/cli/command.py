@@ -12,7 +12,6 @@ from typing import Any
 from api.cli.follow import Interrupted
 from api.cli.lines import line
 from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
-from api.cli.mcp import serve_mcp
 from api.cli.options import add_task, task_options
 from api.cli.reading import (
     add_audit,
@@ -349,6 +348,8 @@ def _migrate(options: argparse.Namespace, runner: asyncio.Runner) -> int:
 
 
 def _mcp(options: argparse.Namespace, runner: asyncio.Runner) -> int:
+    from api.cli.mcp import serve_mcp  # which no other command needs
+
     return runner.run(serve_mcp(_settings(), url=options.url))
 
 

@@ -7,11 +7,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
-from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 from pydantic import SecretStr
 
 from api.cli.lines import waiting_behind
@@ -30,6 +29,9 @@ from graph.record.events import TIMES, Event
 from graph.runs.accept import NO_OPTIONS, RunOptions
 from graph.runs.watch import AnswerDelta
 from graph.storage.owned import DatabaseOwned
+
+if TYPE_CHECKING:
+    from httpx_sse import ServerSentEvent
 
 #: How long a server that does not answer is tried again, in seconds: what a restart takes.
 SILENCE_LIMIT = 15.0
@@ -270,7 +272,9 @@ class ServerRun:
         if self.behind:
             note(waiting_behind(**self.behind))
 
-    async def _messages(self, seen: int) -> AsyncGenerator[ServerSentEvent, None]:
+    async def _messages(self, seen: int) -> "AsyncGenerator[ServerSentEvent, None]":
+        from httpx_sse import SSEError, aconnect_sse  # a server reads no stream of another
+
         headers = {"Last-Event-ID": str(seen)} if seen else {}
         timeout = httpx.Timeout(SILENCE, connect=5)
         try:
@@ -352,7 +356,7 @@ def _detail(response: httpx.Response) -> str:
         return f"{response.status_code} {response.reason_phrase}"
 
 
-def _event(message: ServerSentEvent) -> Event | None:
+def _event(message: "ServerSentEvent") -> Event | None:
     """The event of the run in a message, as it is in a process; None for what has no number.
 
     Raises `NotWatched` for what this version does not read.
@@ -366,7 +370,7 @@ def _event(message: ServerSentEvent) -> Event | None:
     return _as_event(sent)
 
 
-def _delta(message: ServerSentEvent) -> AnswerDelta:
+def _delta(message: "ServerSentEvent") -> AnswerDelta:
     """The next words of the answer in a message. Raises `NotWatched`."""
     try:
         sent = message.json()

@@ -5,15 +5,16 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from graph.models.breaker import CircuitBreaker, SharedBreaker
-from graph.models.client import LiteLlmModel, is_installed
 from graph.models.daily_budget import Price
-from graph.models.failures import missing_keys
 from graph.models.recorded import NO_MODELS
 from graph.settings import InvalidSettings, ModelSettings, Settings
 from graph.storage.storage import Storage
 from nodes.planning.model import ModelFailure, ModelLadder
+
+if TYPE_CHECKING:
+    from graph.models.client import LiteLlmModel
 
 logger = logging.getLogger("runwright.models")
 
@@ -32,6 +33,11 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
     """
     if not settings.models:
         return None
+    # Loaded only where there are models, as all that asks them.
+    from graph.models.breaker import CircuitBreaker
+    from graph.models.client import is_installed
+    from graph.models.failures import missing_keys
+
     if not is_installed():
         raise InvalidSettings(
             f"RUNWRIGHT_MODELS is set, but {CLIENT_MISSING}: {HOW_TO_INSTALL}", ["models"]
@@ -66,6 +72,8 @@ async def shared(
     if ladder is None or storage.fleet is None:
         yield ladder
         return
+    from graph.models.breaker import SharedBreaker  # with models only
+
     breaker = SharedBreaker(
         ladder.models,
         storage.fleet.circuits,
@@ -111,7 +119,9 @@ async def warm(ladder: ModelLadder) -> None:
     logger.info("models loaded", extra={"loaded": loaded, "configured": len(ladder.models)})
 
 
-def _model(configured: ModelSettings, settings: Settings) -> LiteLlmModel:
+def _model(configured: ModelSettings, settings: Settings) -> "LiteLlmModel":
+    from graph.models.client import LiteLlmModel  # with models only
+
     price = settings.model_prices.get(configured.model)
     return LiteLlmModel(
         configured.model,

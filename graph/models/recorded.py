@@ -6,13 +6,13 @@ planning: the answer, the failure, or why the model was passed by.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graph.record.diff import planned_steps
 from graph.state import PlanningCall, RunState
 from graph.state.rounds import round_of, rounds_of
-from nodes.answers.writer import Nobody
 from nodes.planning.model import (
     MAX_RAW,
     BudgetExceeded,
@@ -24,7 +24,9 @@ from nodes.planning.model import (
     ModelLadder,
     Tell,
 )
-from nodes.planning.planner import NotAffordable
+
+if TYPE_CHECKING:  # loaded where there are models, or a run is replayed
+    from nodes.answers.writer import Say
 
 #: Stands for models where nothing is known of those that were to be asked.
 UNKNOWN = "a model that the record does not name"
@@ -157,6 +159,8 @@ class RecordedModel:
     ) -> Cost:
         """Nothing. Raises `NotAffordable` and `BudgetExceeded` where the record says that."""
         if self.entry["error_class"] == "budget_exceeded":
+            from nodes.planning.planner import NotAffordable  # there by now: it makes this call
+
             raise NotAffordable("as it was recorded")
         if self.entry["error_class"] == "daily_budget_exceeded":
             raise BudgetExceeded("as it was recorded", passes=bool(self.entry["transient"]))
@@ -208,7 +212,7 @@ class RecordedBreaker:
         return self._entry is not None and self._entry["error_class"] == "circuit_open"
 
 
-class RecordedAudience(Nobody):
+class RecordedAudience:
     """Hears nothing, and stops waiting for an answer where that was recorded."""
 
     def __init__(self, recorded: RunState) -> None:
@@ -218,6 +222,12 @@ class RecordedAudience(Nobody):
         """Whether the run was not being cancelled then."""
         left = self._log[len(state["planning_log"]) :]
         return not left or left[0]["error_class"] != "cancelled"
+
+    def speaking(self, state: RunState) -> "AbstractAsyncContextManager[Say]":
+        """What tells nobody."""
+        from nodes.answers.writer import Nobody  # there by now: it writes this answer
+
+        return Nobody().speaking(state)
 
 
 #: How models are asked where nobody says so, without any.

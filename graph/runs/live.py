@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic_core import to_json
 
@@ -25,8 +25,10 @@ from graph.runs.watch import (
 from graph.state import RunState, Step
 from graph.state.row import RunRow, state_of
 from graph.state.status import SETTLED
-from nodes.answers.writer import Say
 from tools.registry import ToolProgress
+
+if TYPE_CHECKING:  # loaded where there are models
+    from nodes.answers.writer import Say
 
 #: Why a run is driven: it was accepted, left by an earlier process, retried, decided about by a
 #: person, or it is to be cancelled.
@@ -127,7 +129,7 @@ class LiveRuns:
         return live is None or live.reason != "cancelling"
 
     @asynccontextmanager
-    async def speaking(self, state: RunState) -> AsyncIterator[Say]:
+    async def speaking(self, state: RunState) -> "AsyncIterator[Say]":
         """What tells who watches a run the words of its answer as they come."""
 
         async def say(text: str, offset: int) -> None:

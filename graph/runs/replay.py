@@ -15,8 +15,6 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Overwrite
 
 from graph.build import RunGraph, build_graph, recursion_limit
@@ -85,6 +83,10 @@ class Replayer:
         The tools that are `live` are called; all others return what was recorded. Nothing of it is
         stored. Raises `LiveRejected` for a live tool that would change something.
         """
+        # A start does without what only a replay keeps its run in.
+        from langgraph.checkpoint.memory import InMemorySaver
+        from langgraph.store.memory import InMemoryStore
+
         tools = snapshot(self.tools, recorded["owner"])
         _check_live(live, tools)
         ladder = recorded_ladder(recorded, self.policy)

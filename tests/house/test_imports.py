@@ -24,6 +24,32 @@ OF_SERVERS = (
 )
 #: What a start does without: the language of the pattern planner, and LangGraph's protocol.
 UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "api.lg.requests")
+#: What only calls of models need: prompts, schemas, answers, and the client's surroundings.
+OF_MODELS = (
+    *("nodes.answers.prompt", "nodes.answers.writer"),
+    *("nodes.planning.answer", "nodes.planning.conversation", "nodes.planning.outcomes"),
+    *("nodes.planning.planner", "nodes.planning.prompt"),
+    *("graph.models.breaker", "graph.models.client", "graph.models.connections"),
+    "graph.models.failures",
+)
+#: What a replay keeps its run in.
+OF_REPLAYS = ("langgraph.checkpoint.memory", "langgraph.store.memory")
+#: What reads the stream of another server, and what a client of MCP starts.
+OF_CLIENTS = ("httpx_sse", "api.cli.mcp")
+#: A first run where no model is configured, from the start of the server to its end.
+A_RUN = """
+import asyncio, api.app
+from graph.compose import open_runs
+from graph.settings import Settings
+
+async def run():
+    async with open_runs(Settings(database_url="memory://", models=[])) as runs:
+        run_id = (await runs.start("add 2 and 3"))["run_id"]
+        record = await runs.wait(run_id, timeout=600, owner="default")
+        assert record["status"] == "completed", record
+
+asyncio.run(run())
+"""
 #: What the terminal shows and files hold at the end of one command.
 OF_COMMANDS = ("rich", "pygments", "xml.etree")
 HOUSE = House(ROOT)
@@ -157,7 +183,33 @@ def test_what_is_not_configured_is_not_loaded() -> None:
     loaded = loaded_by("import api.app, graph.compose")
 
     assert {"api.app", "graph.compose"} <= loaded
-    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED}
+    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED, *OF_MODELS, *OF_REPLAYS}
+
+
+def test_a_run_without_a_model_loads_nothing_that_models_need() -> None:
+    loaded = loaded_by(A_RUN)
+
+    assert {"graph.runs.runner", "nodes.patterns.planner"} <= loaded
+    assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *OF_MODELS, *OF_REPLAYS, *OF_CLIENTS}
+
+
+def test_with_a_model_what_it_needs_is_there_before_the_first_run() -> None:
+    """But its client, which is loaded beside the first answers."""
+    models = 'Settings(database_url="memory://", models=["openai/a"])'
+    loaded = loaded_by(f"""
+import asyncio
+from graph.compose import open_runs
+from graph.settings import Settings
+
+async def start():
+    async with open_runs({models}, answering=asyncio.Event()):
+        pass
+
+asyncio.run(start())
+""")
+
+    assert {*OF_MODELS} <= loaded
+    assert not loaded & {*MODEL_CLIENTS}
 
 
 def test_a_command_loads_nothing_that_only_another_one_needs() -> None:
@@ -166,3 +218,4 @@ def test_a_command_loads_nothing_that_only_another_one_needs() -> None:
 
     assert {"api.cli.serve", "httpx"} <= loaded
     assert not loaded & {*MODEL_CLIENTS, *OF_SERVERS, *UNASKED, *OF_COMMANDS, *DISPENSABLE}
+    assert not loaded & {*OF_MODELS, *OF_REPLAYS, *OF_CLIENTS}
