@@ -56,13 +56,13 @@ from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import Answers, finalize
 from nodes.plan import plan
 from nodes.planning.model import ModelLadder
+from nodes.planning.planner import ModelPlanner
 from tools.invocation import Invoke, ToolErrors, invoke
 from tools.registry import Tool
 from tools.threads import ToolThreads
 
 if TYPE_CHECKING:  # what asks models is loaded where there are any
     from nodes.answers.writer import Audience, Say
-    from nodes.planning.planner import ModelPlanner
 
 #: Where each label leads.
 AFTER_PLAN: dict[Hashable, str] = {
@@ -180,7 +180,7 @@ def build_graph(
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
-    models = _model_planner(ladder, tools, without_slot) if ladder else None
+    models = ModelPlanner(ladder, tools, without_slot) if ladder else None
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     if audience is None and by_hand:  # one without runs so far counts
@@ -236,21 +236,13 @@ def build_graph(
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
 
 
-def _model_planner(
-    ladder: ModelLadder, tools: Mapping[str, Tool], without_slot: WithoutSlot
-) -> "ModelPlanner":
-    from nodes.planning.planner import ModelPlanner  # prompts, schemas: half a MB without models
-
-    return ModelPlanner(ladder, tools, without_slot)
-
-
 def _answers(
     ladder: ModelLadder | None, without_slot: WithoutSlot, audience: "Audience | None"
 ) -> Answers:
     """Writes answers; loaded at once where a model may be asked for them, else with the first."""
     if ladder is None:
         return _LateAnswers(without_slot, audience)
-    from nodes.answers.writer import AnswerWriter, Nobody  # as much again
+    from nodes.answers.writer import AnswerWriter, Nobody  # half a MB without models
 
     return AnswerWriter(ladder, without_slot, audience or Nobody())
 

@@ -1,7 +1,7 @@
 """The node `plan`: begins a run and asks a model for a plan, one call at each visit."""
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import uuid4
 
 from langgraph.types import Overwrite
@@ -20,17 +20,15 @@ from nodes.approval.asking import ApprovalGate
 from nodes.contract.json_data import UNSTORABLE
 from nodes.contract.steps import Wait, sleep_until
 from nodes.planning.budget import most
+from nodes.planning.planner import ModelPlanner
 from nodes.planning.unplanned import incomplete
-
-if TYPE_CHECKING:  # loaded where there are models
-    from nodes.planning.planner import ModelPlanner
 
 
 async def plan(
     state: RunState,
     *,
     limits: Limits,
-    models: "ModelPlanner | None" = None,
+    models: ModelPlanner | None = None,
     wait: Wait = sleep_until,
     asking: ApprovalGate | None = None,
 ) -> dict[str, Any]:
@@ -58,7 +56,7 @@ async def plan(
 
 
 async def _continue(
-    models: "ModelPlanner | None",
+    models: ModelPlanner | None,
     state: RunState,
     planning: Planning,
     wait: Wait,
@@ -79,7 +77,7 @@ async def _continue(
 
 
 async def _ask(
-    models: "ModelPlanner", state: RunState, planning: Planning, asking: ApprovalGate | None
+    models: ModelPlanner, state: RunState, planning: Planning, asking: ApprovalGate | None
 ) -> dict[str, Any]:
     update = await models.ask(state, planning)
     return asking.about(state, update) if asking else update

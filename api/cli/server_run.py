@@ -33,17 +33,15 @@ from graph.storage.owned import DatabaseOwned
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
-#: How long a server that does not answer is tried again, in seconds: what a restart takes.
-SILENCE_LIMIT = 15.0
+#: How long a server that does not answer is tried again, which is what a restart takes, and how
+#: long its stream may be silent, in seconds; a heartbeat comes every 5.
+SILENCE_LIMIT, SILENCE = 15.0, 15.0
 
 #: The pause between two tries where the server names none, and the longest one, in seconds.
 PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 #: Events that are asked for at once.
 EVENTS = 1000
-
-#: How long the stream may be silent, in seconds; a heartbeat comes every 5.
-SILENCE = 15.0
 
 
 class _Unreachable(Exception):

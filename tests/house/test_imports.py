@@ -24,11 +24,9 @@ OF_SERVERS = (
 )
 #: What a start does without: the language of the pattern planner, and LangGraph's protocol.
 UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "api.lg.requests")
-#: What only calls of models need: prompts, schemas, answers, and the client's surroundings.
+#: What only calls of models need: answers, and the client's surroundings.
 OF_MODELS = (
     *("nodes.answers.prompt", "nodes.answers.writer"),
-    *("nodes.planning.answer", "nodes.planning.conversation", "nodes.planning.outcomes"),
-    *("nodes.planning.planner", "nodes.planning.prompt"),
     *("graph.models.breaker", "graph.models.client", "graph.models.connections"),
     "graph.models.failures",
 )
