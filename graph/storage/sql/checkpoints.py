@@ -91,17 +91,20 @@ class _Place(NamedTuple):
 
         A field that no node has written is the same object: none is compared, 0.0 is no 0.
         """
-        run = _details(stored)
-        if not self.run or not self.run.keys() <= run.keys():
+        run, base = _details(stored), self.run
+        if not base or not base.keys() <= run.keys():
             return {}
-        written = {name: of for name, of in run.items() if self.run.get(name, self) is not of}
-        versions, seen = stored["channel_versions"].items(), stored["versions_seen"].items()
+        written = {name: of for name, of in run.items() if name not in base or base[name] is not of}
         return {
             "channel_values": {**stored["channel_values"], "run": written},
-            "channel_versions": {of: at for of, at in versions if self.versions.get(of) != at},
-            "versions_seen": {by: at for by, at in seen if self.seen.get(by) != at},
+            "channel_versions": _unequal(stored["channel_versions"], self.versions),
+            "versions_seen": _unequal(stored["versions_seen"], self.seen),
             _BASE: self.checkpoint_id,
         }
+
+
+def _unequal(later: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {of: at for of, at in later.items() if of not in before or before[of] != at}
 
 
 def _put_together(stored: dict[str, Any], base: Mapping[str, Any]) -> None:
