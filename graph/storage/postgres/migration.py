@@ -53,7 +53,7 @@ async def migrate(connection: Connection, place: str, *, owned: bool) -> tuple[i
                 )
         if present < schema.VERSION:
             try:
-                await _upgrade(connection, place, present)
+                await _upgrade(connection, place, present, oldest)
             except psycopg.errors.LockNotAvailable:
                 raise StorageError(
                     f"{place} has tables that were in use for longer than {WAIT} s; nothing was"
@@ -62,7 +62,7 @@ async def migrate(connection: Connection, place: str, *, owned: bool) -> tuple[i
     return present, max(present, schema.VERSION)
 
 
-async def _upgrade(connection: Connection, place: str, present: int) -> None:
+async def _upgrade(connection: Connection, place: str, present: int, earliest: int) -> None:
     if not present:
         [encoding] = await _row(connection, "SELECT current_setting('server_encoding')")
         if encoding != "UTF8":
@@ -81,7 +81,7 @@ async def _upgrade(connection: Connection, place: str, present: int) -> None:
             sql = statements if isinstance(statements, str) else statements()
             await execute(connection, sql)
     await execute(connection, "ALTER TABLE version ADD COLUMN IF NOT EXISTS oldest integer")
-    oldest = _oldest() if _oldest() < schema.VERSION else None
+    oldest = max(_oldest(), earliest)  # what came from a file keeps programs out for good
     values = [schema.VERSION, oldest]
     await execute(connection, "UPDATE version SET number = ?, oldest = ?", values)
 
@@ -156,6 +156,8 @@ async def move(source: Path, connection: Connection, place: str) -> Moved:
             await execute(connection, _TRIGGERS_OFF)
             counts = {table: await _copy(file, connection, table) for table in MOVED_TABLES}
             await execute(connection, _TRIGGERS_ON)
+            keeping_out = "UPDATE version SET oldest = greatest(oldest, ?)"
+            await execute(connection, keeping_out, [schema.OF_FILES])
             for table, counted in MOVED_TABLES.items():
                 if counted:
                     await _go_on_counting(connection, table, counted)

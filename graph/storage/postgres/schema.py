@@ -332,11 +332,17 @@ MIGRATIONS: Sequence[Sequence[str | Callable[[], str]]] = (
     (LIMIT_TABLES,),
     (MARK_TABLES, TAKE_FUNCTION),
     (FINISH_FUNCTION,),
+    # Checkpoints that came from a file may have of a run only what differs from another one.
+    (),
 )
 
 #: Versions with which programs of the version before go on: the tables only have more then, which
 #: is NULL or has a default, and none of what those programs write or read has another meaning.
-BESIDE: frozenset[int] = frozenset({4, 5})
+BESIDE: frozenset[int] = frozenset({4, 5, 6})
+
+#: The version of the earliest program that reads what came from a SQLite file of today: those of
+#: before would read a part of a run as the whole of it.
+OF_FILES = 6
 
 #: The version that this program writes; a database with a higher one is not opened, unless it says
 #: that programs of this one go on with it.

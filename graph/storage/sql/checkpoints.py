@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -21,9 +21,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import INTERRUPT
 
 from graph.state import logged, whole
-from graph.state.run import DETAILS
 from graph.state.status import SETTLED
-from graph.storage.sql.conversion import START, as_today, writes_of_today
+from graph.storage.sql.conversion import converted
 from graph.storage.sql.index import projecting
 from graph.storage.sql.statements import Reader, Statement, Writer
 from graph.storage.storage import Follower, RunSaver
@@ -53,8 +52,9 @@ _STORED = (
 #: Channels that seldom change: a checkpoint that has not changed them names the one that has them.
 _SELDOM = ("prompt", "plan", "conversation")
 
-#: Under which a stored checkpoint has the id of the one that it names.
-_ELSEWHERE = "elsewhere"
+#: Under which a stored checkpoint has the id of the one that it names; where it is the second, it
+#: has of the run, and of the versions of channels, only what differs from that one as well.
+_ELSEWHERE, _BASE = "elsewhere", "base"
 
 #: What is not stored of a checkpoint.
 _UNSTORED = ("id", "updated_channels")
@@ -78,6 +78,45 @@ class _Write(NamedTuple):
     value: Any
 
 
+class _Place(NamedTuple):
+    """A checkpoint that later ones name, and of what they may have only the differences."""
+
+    checkpoint_id: str
+    run: Mapping[str, Any]
+    versions: ChannelVersions
+    seen: Mapping[str, ChannelVersions]
+
+    def differing(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """What a later checkpoint has instead; nothing where its run lacks a field of this one.
+
+        A field that no node has written is the same object: none is compared, 0.0 is no 0.
+        """
+        run, base = _details(stored), self.run
+        if not base or not base.keys() <= run.keys():
+            return {}
+        written = {name: of for name, of in run.items() if name not in base or base[name] is not of}
+        return {
+            "channel_values": {**stored["channel_values"], "run": written},
+            "channel_versions": _unequal(stored["channel_versions"], self.versions),
+            "versions_seen": _unequal(stored["versions_seen"], self.seen),
+            _BASE: self.checkpoint_id,
+        }
+
+
+def _unequal(later: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {of: at for of, at in later.items() if of not in before or before[of] != at}
+
+
+def _put_together(stored: dict[str, Any], base: Mapping[str, Any]) -> None:
+    """Give a stored checkpoint what it has only the differences of."""
+    values = stored["channel_values"]
+    values["run"] = {**base["channel_values"]["run"], **values["run"]}
+    stored["channel_versions"] = {**base["channel_versions"], **stored["channel_versions"]}
+    # LangGraph notes in them what a state has seen: each checkpoint has its own.
+    seen = {by: {**versions} for by, versions in base["versions_seen"].items()}
+    stored["versions_seen"] = seen | stored["versions_seen"]
+
+
 @dataclass(slots=True)
 class _Thread:
     """What is known of a thread that is being written to.
@@ -91,7 +130,7 @@ class _Thread:
 
     writes: dict[str, list[_Write]] = field(default_factory=dict)
     latest: str | None = None
-    place: str = ""
+    place: _Place | None = None
     is_new: bool = False
     unstored: str | None = None
     begun: CheckpointTuple | None = None
@@ -125,7 +164,11 @@ class FoldingSaver(RunSaver):
     written waits for the checkpoint that comes of it; a graph whose super-steps have several tasks
     would repeat all of them after a crash. The tables are those of LangGraph's SQLite saver; what
     that one wrote is read as well, but not the other way around.
+
+    What `writes_differences` is read by every saver of this program, but by none of before.
     """
+
+    writes_differences: ClassVar[bool] = False
 
     def __init__(self, reader: Reader, writer: Writer, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -173,13 +216,17 @@ class FoldingSaver(RunSaver):
         stored: dict[str, Any] = cast("dict[str, Any]", found.checkpoint)
         place = found.config["configurable"]
         stored = {"id": place["checkpoint_id"], "updated_channels": None, **stored}
-        if elsewhere := stored.pop(_ELSEWHERE, None):
+        base = stored.pop(_BASE, None)
+        if elsewhere := stored.pop(_ELSEWHERE, base):
             if elsewhere not in known:
                 where = place["thread_id"], place.get("checkpoint_ns", ""), elsewhere
                 [row] = await self._reader.execute_fetchall(_STORED, where)
-                known[elsewhere] = self.serde.loads_typed(tuple(row))["channel_values"]
-            kept = {name: known[elsewhere][name] for name in _SELDOM if name in known[elsewhere]}
-            stored["channel_values"] |= kept
+                known[elsewhere] = self.serde.loads_typed(tuple(row))
+            named = known[elsewhere]
+            if base:
+                _put_together(stored, named)
+            values = named["channel_values"]
+            stored["channel_values"] |= {name: values[name] for name in _SELDOM if name in values}
         return converted(found._replace(checkpoint=cast("Checkpoint", stored)))
 
     async def aput(
@@ -190,13 +237,13 @@ class FoldingSaver(RunSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         place = config["configurable"]
-        key = thread_id, namespace = str(place["thread_id"]), place["checkpoint_ns"]
+        key = str(place["thread_id"]), place["checkpoint_ns"]
         thread = self._threads.setdefault(key, _Thread())
         parent = written_at = place.get("checkpoint_id")
         put: RunnableConfig = {
             "configurable": {
                 "thread_id": place["thread_id"],
-                "checkpoint_ns": namespace,
+                "checkpoint_ns": place["checkpoint_ns"],
                 "checkpoint_id": checkpoint["id"],
             }
         }
@@ -221,7 +268,7 @@ class FoldingSaver(RunSaver):
                 for name, value in get_checkpoint_metadata(config, metadata).items()
                 if value != {}
             }
-        )
+        ).encode("utf-8", "ignore")
         statements: list[Statement] = [
             # What adds to a log that is stored whole is not read again.
             *(
@@ -229,24 +276,14 @@ class FoldingSaver(RunSaver):
                 for write in writes
                 if _LOG not in checkpoint["channel_values"]
             ),
-            (
-                _CHECKPOINT,
-                (
-                    thread_id,
-                    namespace,
-                    checkpoint["id"],
-                    parent,
-                    kind,
-                    packed,
-                    described.encode("utf-8", "ignore"),
-                ),
-            ),
+            (_CHECKPOINT, (*key, checkpoint["id"], parent, kind, packed, described)),
         ]
         if thread.follower is None:
             await self._writer.write(*statements)
         else:
             await self._put_followed(thread.follower, checkpoint, added, statements)
-        thread.latest, thread.place = checkpoint["id"], rest
+        thread.latest = checkpoint["id"]
+        thread.place = rest if self.writes_differences else rest._replace(run={})
         if _is_settled(checkpoint):
             self._threads.pop(key, None)
         return put
@@ -325,16 +362,12 @@ def _number(version: str | None) -> int:
 
 def _stored(
     thread: _Thread, parent: str | None, checkpoint: Checkpoint, new_versions: ChannelVersions
-) -> tuple[Mapping[str, Any], str]:
+) -> tuple[Mapping[str, Any], _Place]:
     """A checkpoint as it is stored, and which one has its channels that seldom change.
 
     That of a settled run is whole, so that it is read at once. Its id is in its row, and which
     channels were written spares no search among so few nodes.
     """
-    changed = (
-        parent is None or parent != thread.latest or not new_versions.keys().isdisjoint(_SELDOM)
-    )
-    place = checkpoint["id"] if changed else thread.place
     stored: dict[str, Any] = {
         name: value for name, value in checkpoint.items() if name not in _UNSTORED
     }
@@ -342,30 +375,23 @@ def _stored(
         # It is interrupted nowhere; what was seen by then is noted anew where it is resumed.
         seen = checkpoint["versions_seen"].items()
         stored["versions_seen"] = {by: versions for by, versions in seen if by != INTERRUPT}
-    if not changed and not _is_settled(checkpoint):
-        values = checkpoint["channel_values"]
+    values, place = checkpoint["channel_values"], thread.place
+    changed = parent != thread.latest or not new_versions.keys().isdisjoint(_SELDOM)
+    if parent is None or place is None or changed:
+        versions, seen = stored["channel_versions"], stored["versions_seen"]
+        return stored, _Place(checkpoint["id"], _details(stored), versions, seen)
+    if not _is_settled(checkpoint):
         kept = {channel: value for channel, value in values.items() if channel not in _SELDOM}
-        stored |= {"channel_values": kept, _ELSEWHERE: place}
+        stored["channel_values"] = kept
+        stored |= place.differing(stored) or {_ELSEWHERE: place.checkpoint_id}
     return stored, place
 
 
 def _is_settled(checkpoint: Checkpoint) -> bool:
+    return _details(checkpoint).get("status") in SETTLED
+
+
+def _details(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What it has of the run, where that is what it has to be."""
     details = checkpoint["channel_values"].get("run")
-    return isinstance(details, dict) and details.get("status") in SETTLED
-
-
-def converted(found: CheckpointTuple) -> CheckpointTuple:
-    """A checkpoint with what was written after it, over the channels of today."""
-    checkpoint, writes = found.checkpoint, found.pending_writes
-    if _is_earlier(checkpoint):
-        found = found._replace(checkpoint=as_today(checkpoint))
-    if writes and any(channel in DETAILS for _, channel, _ in writes):
-        found = found._replace(pending_writes=writes_of_today(writes))
-    return found
-
-
-def _is_earlier(checkpoint: Checkpoint) -> bool:
-    given = checkpoint["channel_values"].get(START)
-    return not DETAILS.isdisjoint(checkpoint["channel_versions"]) or (
-        isinstance(given, dict) and not DETAILS.isdisjoint(given)
-    )
+    return details if isinstance(details, dict) else {}

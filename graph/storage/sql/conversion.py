@@ -6,7 +6,12 @@ LangGraph would read them as empty, without an error: it knows the graph's chann
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, PendingWrite
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointTuple,
+    PendingWrite,
+)
 
 from graph.state import split
 from graph.state.run import DETAILS
@@ -15,18 +20,35 @@ from graph.state.run import DETAILS
 _RUN = "run"
 
 #: The channel of an input that no node has taken over.
-START = "__start__"
+_START = "__start__"
 
 
-def as_today(checkpoint: Checkpoint) -> Checkpoint:
+def converted(found: CheckpointTuple) -> CheckpointTuple:
+    """A checkpoint with what was written after it, over the channels of today."""
+    checkpoint, writes = found.checkpoint, found.pending_writes
+    if _is_earlier(checkpoint):
+        found = found._replace(checkpoint=_as_today(checkpoint))
+    if writes and any(channel in DETAILS for _, channel, _ in writes):
+        found = found._replace(pending_writes=_writes_of_today(writes))
+    return found
+
+
+def _is_earlier(checkpoint: Checkpoint) -> bool:
+    given = checkpoint["channel_values"].get(_START)
+    return not DETAILS.isdisjoint(checkpoint["channel_versions"]) or (
+        isinstance(given, dict) and not DETAILS.isdisjoint(given)
+    )
+
+
+def _as_today(checkpoint: Checkpoint) -> Checkpoint:
     """A checkpoint over the channels of today."""
     values = checkpoint["channel_values"]
     details = {name: value for name, value in values.items() if name in DETAILS}
     channels = {name: value for name, value in values.items() if name not in DETAILS}
     if details:
         channels[_RUN] = details
-    if isinstance(given := channels.get(START), dict):
-        channels[START] = split(given)
+    if isinstance(given := channels.get(_START), dict):
+        channels[_START] = split(given)
     return cast(
         "Checkpoint",
         {
@@ -57,7 +79,7 @@ def _names(names: Collection[str] | None) -> list[str] | None:
     return sorted({_RUN if name in DETAILS else name for name in names})
 
 
-def writes_of_today(writes: Sequence[PendingWrite]) -> list[PendingWrite]:
+def _writes_of_today(writes: Sequence[PendingWrite]) -> list[PendingWrite]:
     """The writes, with one write of `run` where a task has written fields that are in it."""
     joined: list[PendingWrite] = []
     details: dict[str, dict[str, Any]] = {}

@@ -38,7 +38,12 @@ async def _all(found: AsyncIterator[CheckpointTuple]) -> list[CheckpointTuple]:
 
 
 class SqliteSaver(FoldingSaver, _UncutSaver):
-    """Reads as the stock saver does, on a connection of its own. The tables must exist."""
+    """Reads as the stock saver does, on a connection of its own. The tables must exist.
+
+    No other program writes the file beside this one.
+    """
+
+    writes_differences = True
 
     def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
         super().__init__(connection, writer, connection, serde=strict_serializer())

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 
+from graph.build import build_graph
 from graph.compose import open_runs
 from graph.record.record import Record
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.open import migrate, move, open_storage
+from graph.storage.postgres import schema
 from graph.storage.postgres.migration import MOVED_TABLES
 from graph.storage.search import Search
 from graph.storage.storage import StorageError
@@ -26,6 +29,8 @@ from tests.support.checkout import ROOT
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.servers.server_process import runwright, serving
 from tests.support.stored.stored_runs import TOOLS_WHEN_MADE
+from tools.calculator import calculator
+from tools.registry import make_tools
 
 STORED = ROOT / "tests/support/stored/databases"
 
@@ -193,6 +198,45 @@ def test_what_was_left_unfinished_goes_on_after_the_move(
         assert [step["step"] for step in server.get(run_id)["execution_log"]] == [1]
         server.client.post(f"/runs/{run_id}/cancel")
         assert server.settled(server.post("show my list"))["result"]["output"][0]["text"] == "milk"
+
+
+async def test_checkpoints_that_name_others_are_read_there_but_by_no_program_of_before(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written there afterwards is as those of before read it, beside whom it may be."""
+    source, url = f"sqlite:///{tmp_path}/runs.db", postgres.empty()
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    prompt = {"prompt": "calculate 10 + 5, and then multiply it by 3"}
+    tools = make_tools([calculator])
+    kept = "SELECT count(*) FROM runwright.checkpoints WHERE position('base' in checkpoint) > 0"
+    async with open_storage(source) as storage:
+        graph = build_graph(tools, checkpointer=storage.saver, store=storage.store)
+        await graph.ainvoke(prompt, config, durability="sync", interrupt_after=["execute_step"])
+        states = [of async for *of, _, _ in graph.aget_state_history(config)]
+    await move(source, url)
+    [(moved,)] = postgres.execute(kept)
+    async with open_storage(url) as storage:
+        graph = build_graph(tools, checkpointer=storage.saver, store=storage.store)
+        assert [of async for *of, _, _ in graph.aget_state_history(config)] == states
+        done = await graph.ainvoke(None, config, durability="sync")
+        later = [of async for *of, _, _ in graph.aget_state_history(config)]
+
+    assert [entry["output"] for entry in done["log"]] == [15, 45]
+    assert later[-len(states) :] == states
+    assert moved == 1
+    assert postgres.execute(kept) == [(moved,)]
+
+    steps, beside = (*schema.MIGRATIONS, ()), schema.BESIDE | {schema.VERSION + 1}
+    for program in (len(steps), schema.OF_FILES, schema.OF_FILES - 1):
+        with monkeypatch.context() as other:
+            other.setattr(schema, "VERSION", program)
+            other.setattr(schema, "MIGRATIONS", steps[:program])
+            other.setattr(schema, "BESIDE", beside)
+            if program >= schema.OF_FILES:
+                assert (await migrate(url))[1] == len(steps)
+                continue
+            with pytest.raises(StorageError, match="newer Runwright"):
+                await migrate(url)
 
 
 async def test_migrating_again_changes_nothing(postgres: PostgresServer) -> None:

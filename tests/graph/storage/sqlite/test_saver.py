@@ -4,19 +4,23 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import pytest
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.memory import InMemoryStore
+from langgraph.types import Overwrite
 
 from graph.build import RunGraph, build_graph
 from graph.state import DEFAULT_LIMITS, Channels, RunState, split, whole
 from graph.state.row import RunRow, state_of
 from graph.storage.open import open_storage
+from graph.storage.sqlite.store import SqliteSaver
 from graph.storage.storage import Follower, Storage, strict_serializer
 from tools.calculator import calculator
 from tools.registry import make_tools
@@ -245,17 +249,105 @@ async def test_who_follows_a_run_is_told_each_state_that_is_stored_of_it(tmp_pat
     ]
 
 
+def stored_in(path: Path) -> list[dict[str, Any]]:
+    """What the rows of a file have, in the order in which they were written."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT type, checkpoint FROM checkpoints ORDER BY rowid")
+        return [strict_serializer().loads_typed(row) for row in rows]
+
+
 async def test_the_plan_is_stored_when_it_changes_and_at_the_end(tmp_path: Path) -> None:
     """So that the last checkpoint alone tells of a run that is over."""
     path = tmp_path / "runs.db"
     async with open_storage(f"sqlite:///{path}") as storage:
         await followed(storage)
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT type, checkpoint FROM checkpoints ORDER BY rowid")
-        stored = [strict_serializer().loads_typed(row)["channel_values"] for row in rows]
+    stored = [one["channel_values"] for one in stored_in(path)]
 
     assert ["plan" in values for values in stored] == [True, True, False, False, True]
     assert ["log" in values for values in stored] == [False] * 4 + [True]
+
+
+async def test_a_step_stores_of_the_run_what_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    async with open_storage(f"sqlite:///{path}") as storage:
+        await followed(storage)
+    _, planned, *steps, settled = stored_in(path)
+
+    assert [one["channel_values"]["run"] for one in steps] == [{"cursor": 1}, {"cursor": 2}]
+    for one in steps:
+        assert one["channel_versions"].keys().isdisjoint({"prompt", "plan", "result"})
+        assert one["versions_seen"].keys() == {"execute_step"}
+    assert settled["channel_values"]["run"].keys() == planned["channel_values"]["run"].keys()
+    assert settled["versions_seen"].keys() > planned["versions_seen"].keys()
+
+
+def noting(saver: BaseCheckpointSaver[str]) -> list[Checkpoint]:
+    """What the saver is given to store, as it is at that moment."""
+    given: list[Checkpoint] = []
+    put: Any = saver.aput
+
+    async def noted(config: RunnableConfig, checkpoint: Checkpoint, *rest: Any) -> Any:
+        given.append(deepcopy(checkpoint))
+        return await put(config, checkpoint, *rest)
+
+    saver.aput = noted  # type: ignore[method-assign]
+    return given
+
+
+async def test_every_checkpoint_is_read_by_another_process_as_it_was_given(tmp_path: Path) -> None:
+    """Its versions too, by which LangGraph knows what is to be done next, and in one's own copy."""
+    path = tmp_path / "runs.db"
+    async with ours(path) as saver:
+        given = noting(saver)
+        graph = graph_on(saver)
+        await graph.ainvoke(PROMPT, CONFIG, durability="sync", interrupt_after=["execute_step"])
+        await graph.aupdate_state(CONFIG, {"run": {"paused": 0}}, as_node="execute_step")
+        await graph.aupdate_state(CONFIG, {"run": {"paused": 0.0}}, as_node="execute_step")
+        lacking = {"run": Overwrite({**given[-1]["channel_values"]["run"]})}
+        del lacking["run"].value["asked"]
+        await graph.aupdate_state(CONFIG, lacking, as_node="execute_step")
+        await graph.ainvoke(None, CONFIG, durability="sync")
+    async with ours(path) as saver:
+        listed = [found.checkpoint for found in await everything(saver)][::-1]
+        places = [found.config for found in await everything(saver)][::-1]
+        alone = [cast("CheckpointTuple", await saver.aget_tuple(place)) for place in places]
+
+    assert sum("base" in one for one in stored_in(path)) == 3
+    assert len(given) == len(listed) > 8
+    for one, other, by_itself in zip(given, listed, alone, strict=True):
+        for part in ("v", "ts", "id", "channel_values", "channel_versions", "versions_seen"):
+            assert repr(canonical(one[part])) == repr(canonical(other[part])), part  # type: ignore[literal-required]
+        assert other == by_itself.checkpoint
+    seen = [id(versions) for one in listed for versions in one["versions_seen"].values()]
+    assert len(set(seen)) == len(seen)
+
+
+def canonical(value: Any) -> Any:
+    """Mappings in one order: that of their fields means nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {name: canonical(value[name]) for name in sorted(value)}
+
+
+async def test_what_the_program_of_before_has_written_is_read_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs.db"
+    with monkeypatch.context() as before:
+        before.setattr(SqliteSaver, "writes_differences", False)
+        async with ours(path) as saver:
+            graph = graph_on(saver)
+            await graph.ainvoke(PROMPT, CONFIG, durability="sync", interrupt_after=["execute_step"])
+            states = [of async for *of, _, _ in graph.aget_state_history(CONFIG)]
+    assert "elsewhere" in stored_in(path)[-1]
+    async with ours(path) as saver:
+        graph = graph_on(saver)
+        assert [of async for *of, _, _ in graph.aget_state_history(CONFIG)] == states
+        done = await graph.ainvoke(None, CONFIG, durability="sync")
+        later = [of async for *of, _, _ in graph.aget_state_history(CONFIG)]
+
+    assert [entry["output"] for entry in done["log"]] == [15, 45]
+    assert later[-len(states) :] == states
 
 
 async def test_versions_are_short_and_in_order(tmp_path: Path) -> None:
