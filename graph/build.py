@@ -252,7 +252,7 @@ def _answers(
         return _LateAnswers(without_slot, audience)
     from nodes.answers.writer import AnswerWriter, Nobody  # as much again
 
-    return AnswerWriter(ladder, without_slot, audience or Nobody())
+    return AnswerWriter(ladder, without_slot, Nobody() if audience is None else audience)
 
 
 class _LateAnswers:
@@ -265,7 +265,8 @@ class _LateAnswers:
         from nodes.answers.writer import AnswerWriter, Nobody  # few runs ask for one then
 
         without_slot, audience = self._parts
-        return await AnswerWriter(None, without_slot, audience or Nobody()).write(state)
+        hears = Nobody() if audience is None else audience  # who has no runs yet counts
+        return await AnswerWriter(None, without_slot, hears).write(state)
 
 
 def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:
