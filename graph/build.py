@@ -62,7 +62,6 @@ from tools.threads import ToolThreads
 
 if TYPE_CHECKING:  # what asks models is loaded where there are any
     from nodes.answers.writer import Audience, Say
-    from nodes.planning.planner import ModelPlanner
 
 #: Where each label leads.
 AFTER_PLAN: dict[Hashable, str] = {
@@ -180,7 +179,13 @@ def build_graph(
     """
     by_hand = input_schema is RunInput
     builder = StateGraph(Channels, input_schema=input_schema)
-    models = _model_planner(ladder, tools, without_slot) if ladder else None
+    models = None
+    if ladder:
+        from nodes.planning.planner import (
+            ModelPlanner,
+        )  # prompts, schemas: half a MB without models
+
+        models = ModelPlanner(ladder, tools, without_slot)
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
     doubts = doubts or DoubtGate(expires=approval_expires, number=next_event)
     if audience is None and by_hand:  # one without runs so far counts
@@ -234,14 +239,6 @@ def build_graph(
     builder.add_conditional_edges("execute_step", Router(after_step), AFTER_STEP)
     builder.add_edge("finalize", END)
     return builder.compile(checkpointer=checkpointer, store=store, name="runwright")
-
-
-def _model_planner(
-    ladder: ModelLadder, tools: Mapping[str, Tool], without_slot: WithoutSlot
-) -> "ModelPlanner":
-    from nodes.planning.planner import ModelPlanner  # prompts, schemas: half a MB without models
-
-    return ModelPlanner(ladder, tools, without_slot)
 
 
 def _answers(
