@@ -181,9 +181,7 @@ def build_graph(
     builder = StateGraph(Channels, input_schema=input_schema)
     models = None
     if ladder:
-        from nodes.planning.planner import (
-            ModelPlanner,
-        )  # prompts, schemas: half a MB without models
+        from nodes.planning.planner import ModelPlanner  # with models only: half a MB
 
         models = ModelPlanner(ladder, tools, without_slot)
     asking = ApprovalGate(tools, next_event, approve, approval_expires)
