@@ -244,7 +244,7 @@ def _answers(
         return _LateAnswers(without_slot, audience)
     from nodes.answers.writer import AnswerWriter, Nobody  # half a MB without models
 
-    return AnswerWriter(ladder, without_slot, audience or Nobody())
+    return AnswerWriter(ladder, without_slot, Nobody() if audience is None else audience)
 
 
 class _LateAnswers:
@@ -257,7 +257,8 @@ class _LateAnswers:
         from nodes.answers.writer import AnswerWriter, Nobody  # few runs ask for one then
 
         without_slot, audience = self._parts
-        return await AnswerWriter(None, without_slot, audience or Nobody()).write(state)
+        hears = Nobody() if audience is None else audience  # who has no runs yet counts
+        return await AnswerWriter(None, without_slot, hears).write(state)
 
 
 def recursion_limit(limits: Limits, tools: Iterable[Tool] = (), *, models: int = 0) -> int:

@@ -120,7 +120,7 @@ class Heart:
 
 
 class JobWorker:
-    """Takes jobs as long as there is `room`, and orders always; `carry` does one, which takes up
+    """Takes jobs as long as there is `room`, and orders always; `carry` does one, which has its
     room as soon as that is called.
 
     `ordered` is shown what was ordered of a run that is held, `lose` is told of one that another

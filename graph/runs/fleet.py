@@ -206,7 +206,7 @@ class FleetRuns:
         return live is None or (live.task is None and not live.queued)
 
     def _carry(self, taken: QueuedRun) -> Coroutine[Any, Any, Carried]:
-        """Do a job, which takes up room from now on."""
+        """Do a job, which has its room from now on."""
         if taken.row is None or not _is_due(taken.row, taken):
             return _nothing_due(taken.row)
         execution = self._executions[taken.run_id] = _Execution(taken)

@@ -156,8 +156,8 @@ async def move(source: Path, connection: Connection, place: str) -> Moved:
             await execute(connection, _TRIGGERS_OFF)
             counts = {table: await _copy(file, connection, table) for table in MOVED_TABLES}
             await execute(connection, _TRIGGERS_ON)
-            keeping_out = "UPDATE version SET oldest = greatest(oldest, ?)"
-            await execute(connection, keeping_out, [schema.OF_FILES])
+            no_earlier = "UPDATE version SET oldest = greatest(oldest, ?)"
+            await execute(connection, no_earlier, [schema.OF_FILES])
             for table, counted in MOVED_TABLES.items():
                 if counted:
                     await _go_on_counting(connection, table, counted)
