@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import count
 from typing import Any, TypeVar
 
 import psycopg
@@ -27,7 +26,7 @@ from psycopg.errors import (
 )
 from psycopg.pq import TransactionStatus
 
-from graph.storage.sql.statements import Statement
+from graph.storage.sql.statements import Statement, preparing, translated, type_of
 
 
 class Connection(AsyncConnection[tuple[Any, ...]]):
@@ -187,7 +186,7 @@ class Prepared:
 
     async def put(self, sql: str, values: Sequence[Any]) -> bytes:
         """A statement with its values: by its name where it was prepared, or is now."""
-        kind = (sql, *map(_type_of, values))
+        kind = (sql, *map(type_of, values))
         name = self._names.get(kind) or await self._prepared(kind)
         if name is None or not self.works:
             return self.written_out(sql, values)
@@ -208,7 +207,7 @@ class Prepared:
         name = b"rw_" + sha256(repr(kind).encode()).hexdigest()[:32].encode()
         cursor = AsyncClientCursor(self._connection)
         try:
-            await cursor.execute(b"%s;%s" % (_IN_SCHEMA.encode(), _preparing(name, *kind)))
+            await cursor.execute(b"%s;%s" % (_IN_SCHEMA.encode(), preparing(name, *kind)))
         except DuplicatePreparedStatement:
             pass  # which is of the same content
         except psycopg.ProgrammingError:
@@ -219,40 +218,6 @@ class Prepared:
     def _literals(self, values: Iterable[Any]) -> tuple[bytes, ...]:
         literal = self._literal
         return tuple([b"NULL" if one is None else bytes(literal(one)) for one in values])
-
-
-#: The types that values have as literals, by which the database chooses functions and operators;
-#: those of others follow from where they stand.
-_TYPES = {bool: "boolean", float: "numeric", bytes: "bytea"}
-
-
-def _type_of(value: Any) -> str:
-    if type(value) is not int:
-        return _TYPES.get(type(value), "unknown")
-    if -(2**31) <= value < 2**31:
-        return "integer"
-    return "bigint" if -(2**63) <= value < 2**63 else "numeric"
-
-
-def _preparing(name: bytes, sql: str, *types: str) -> bytes:
-    """What prepares a statement; marks of values have numbers there."""
-    places = count(1)
-    body = re.sub(
-        "%[%s]", lambda mark: f"${next(places)}" if mark[0] == "%s" else "%", translated(sql)
-    )
-    given = f"({', '.join(types)})" if types else ""
-    return b"PREPARE %s%s AS %s" % (name, given.encode(), body.encode())
-
-
-_HINT = re.compile(r" INDEXED BY \w+")
-_LENGTH = re.compile(r"length\(CAST\((\w+) AS BLOB\)\)")
-
-
-@lru_cache(maxsize=2_000)
-def translated(sql: str) -> str:
-    """SQL as Postgres reads it: other marks for values, no hints, other names of two functions."""
-    sql = _LENGTH.sub(r"octet_length(\1)", _HINT.sub("", sql)).replace("instr(", "strpos(")
-    return sql.replace("%", "%%").replace("?", "%s")
 
 
 @lru_cache(maxsize=2_000)

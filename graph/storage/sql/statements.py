@@ -1,14 +1,17 @@
 """What is sent to a database, and who takes it: statements, and the batches of LangGraph's store.
 
-Where the two databases read SQL differently, `graph.storage.postgres.connection` says what is put
-there for Postgres: the marks of values, hints about indexes, and the length of a text in bytes.
+They are put as SQLite reads them. Where Postgres reads them otherwise they are `translated`: the
+marks of values, hints about indexes, and the length of a text in bytes.
 What a search asks is here as conditions over the columns of the run index.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
 from typing import Any, Protocol
 
 import orjson
@@ -186,3 +189,41 @@ def ordering(search: Search) -> str:
         if search.sort == "time"
         else f"key {direction} NULLS LAST, number {direction}"
     )
+
+
+# The same for Postgres.
+
+
+_HINT = re.compile(r" INDEXED BY \w+")
+_LENGTH = re.compile(r"length\(CAST\((\w+) AS BLOB\)\)")
+
+
+@lru_cache(maxsize=2_000)
+def translated(sql: str) -> str:
+    """SQL as Postgres reads it: other marks for values, no hints, other names of two functions."""
+    sql = _LENGTH.sub(r"octet_length(\1)", _HINT.sub("", sql)).replace("instr(", "strpos(")
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+#: The types that values have as literals, by which the database chooses functions and operators;
+#: those of others follow from where they stand.
+_LITERALS = {bool: "boolean", float: "numeric", bytes: "bytea"}
+
+
+def type_of(value: Any) -> str:
+    """The type of a value as Postgres has it."""
+    if type(value) is not int:
+        return _LITERALS.get(type(value), "unknown")
+    if -(2**31) <= value < 2**31:
+        return "integer"
+    return "bigint" if -(2**63) <= value < 2**63 else "numeric"
+
+
+def preparing(name: bytes, sql: str, *types: str) -> bytes:
+    """What prepares a statement in Postgres, where marks of values have numbers."""
+    places = count(1)
+    body = re.sub(
+        "%[%s]", lambda mark: f"${next(places)}" if mark[0] == "%s" else "%", translated(sql)
+    )
+    given = f"({', '.join(types)})" if types else ""
+    return b"PREPARE %s%s AS %s" % (name, given.encode(), body.encode())
