@@ -6,11 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
-from graph.build import build_graph
+from graph.build import RunGraph, build_graph
 from graph.commands.deletion import Retention, sweeping
 from graph.models.daily_budget import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, make_policy, shared, warm
@@ -24,7 +24,7 @@ from graph.runs.context import LateCalls, RunContext, make_context
 from graph.runs.live import LARGEST, LiveRuns, Observe, SettledRuns
 from graph.runs.replay import Build, Replayer
 from graph.service import Runs
-from graph.settings import Settings
+from graph.settings import Settings, read_settings
 from graph.state import Channels
 from graph.state.row import Quota
 from graph.storage.open import open_storage
@@ -301,3 +301,28 @@ def open_tools(
 ) -> Mapping[str, Tool]:
     """The built-in tools, the user's own, and these functions. Raises `InvalidTool`."""
     return make_tools([*builtin(settings.kept_todos), *map(load, settings.tools), *functions])
+
+
+async def studio_graph() -> RunGraph:
+    """The graph for LangGraph Studio, whose server has a checkpointer and a store of its own.
+
+    It is built once, when it is first asked for. Raises `InvalidSettings` and `InvalidTool`.
+    """
+    return await asyncio.to_thread(_studio_graph)  # the server lets nobody read files on its loop
+
+
+@cache
+def _studio_graph() -> RunGraph:
+    settings = read_settings()
+    return build_graph(
+        open_tools(settings),
+        limits=settings.limits,
+        threads=ToolThreads(settings.tool_threads),
+        ladder=make_ladder(settings),
+        approve=settings.approve,
+        approval_expires=settings.approval_expires,
+        doubts=DoubtGate(settings.in_doubt, settings.approval_expires, next_event),
+        tool_errors=settings.tool_errors_told,
+        max_kept=settings.max_kept,
+        thread_context=settings.thread_context,
+    )

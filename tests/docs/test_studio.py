@@ -120,4 +120,4 @@ def test_the_graphs_module_is_loaded_once() -> None:
     """A file loaded by its path would be a second copy beside the package's own."""
     listed = json.loads((ROOT / "langgraph.json").read_text())
 
-    assert listed["graphs"] == {"runwright": "graph.workbench.studio:graph"}
+    assert listed["graphs"] == {"runwright": "graph.compose:studio_graph"}

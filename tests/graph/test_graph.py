@@ -8,6 +8,7 @@ from langchain_core.runnables import RunnableConfig
 
 from examples.flaky import fail_times
 from graph.build import RunGraph, build_graph, recursion_limit
+from graph.compose import studio_graph
 from graph.state import DEFAULT_LIMITS, Limits
 from graph.storage.storage import Storage
 from nodes.plan import prompt_error
@@ -209,10 +210,11 @@ def test_the_drawing_has_every_edge() -> None:
     }
 
 
-def test_studio_gets_the_graph_without_storage_of_its_own() -> None:
+async def test_studio_gets_the_graph_without_storage_of_its_own() -> None:
     """The server that loads it brings its own, and refuses one that comes with any."""
-    from graph.workbench.studio import graph as studio_graph
+    graph = await studio_graph()
 
-    assert studio_graph.checkpointer is None
-    assert studio_graph.store is None
-    assert list(studio_graph.get_input_jsonschema()["properties"]) == ["prompt"]
+    assert graph.checkpointer is None
+    assert graph.store is None
+    assert list(graph.get_input_jsonschema()["properties"]) == ["prompt"]
+    assert await studio_graph() is graph
