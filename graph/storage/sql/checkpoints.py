@@ -21,8 +21,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import INTERRUPT
 
 from graph.state import logged, whole
+from graph.state.run import DETAILS
 from graph.state.status import SETTLED
-from graph.storage.sql.conversion import converted
+from graph.storage.sql.conversion import START, converted
 from graph.storage.sql.index import projecting
 from graph.storage.sql.statements import Reader, Statement, Writer
 from graph.storage.storage import Follower, RunSaver
@@ -227,7 +228,9 @@ class FoldingSaver(RunSaver):
                 _put_together(stored, named)
             values = named["channel_values"]
             stored["channel_values"] |= {name: values[name] for name in _SELDOM if name in values}
-        return converted(found._replace(checkpoint=cast("Checkpoint", stored)))
+        found = found._replace(checkpoint=cast("Checkpoint", stored))
+        is_of_today = DETAILS.isdisjoint(stored["channel_versions"]) and not found.pending_writes
+        return found if is_of_today and START not in stored["channel_values"] else converted(found)
 
     async def aput(
         self,
@@ -368,9 +371,7 @@ def _stored(
     That of a settled run is whole, so that it is read at once. Its id is in its row, and which
     channels were written spares no search among so few nodes.
     """
-    stored: dict[str, Any] = {
-        name: value for name, value in checkpoint.items() if name not in _UNSTORED
-    }
+    stored: dict[str, Any] = {of: it for of, it in checkpoint.items() if of not in _UNSTORED}
     if thread.follower is not None:
         # It is interrupted nowhere; what was seen by then is noted anew where it is resumed.
         seen = checkpoint["versions_seen"].items()

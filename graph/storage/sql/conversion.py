@@ -20,7 +20,7 @@ from graph.state.run import DETAILS
 _RUN = "run"
 
 #: The channel of an input that no node has taken over.
-_START = "__start__"
+START = "__start__"
 
 
 def converted(found: CheckpointTuple) -> CheckpointTuple:
@@ -34,7 +34,7 @@ def converted(found: CheckpointTuple) -> CheckpointTuple:
 
 
 def _is_earlier(checkpoint: Checkpoint) -> bool:
-    given = checkpoint["channel_values"].get(_START)
+    given = checkpoint["channel_values"].get(START)
     return not DETAILS.isdisjoint(checkpoint["channel_versions"]) or (
         isinstance(given, dict) and not DETAILS.isdisjoint(given)
     )
@@ -47,8 +47,8 @@ def _as_today(checkpoint: Checkpoint) -> Checkpoint:
     channels = {name: value for name, value in values.items() if name not in DETAILS}
     if details:
         channels[_RUN] = details
-    if isinstance(given := channels.get(_START), dict):
-        channels[_START] = split(given)
+    if isinstance(given := channels.get(START), dict):
+        channels[START] = split(given)
     return cast(
         "Checkpoint",
         {
