@@ -12,8 +12,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from api.console.page import page_routes, session_routes
-from api.errors.answers import HANDLERS
+from api.console.page import docs_routes, page_routes, session_routes
+from api.errors.problems import HANDLERS
 from api.lg.routes import lg_routes
 from api.mcp.door import PATH, Door
 from api.middleware.access import (
@@ -34,24 +34,23 @@ from api.middleware.guards import (
     MetricsPage,
     StreamLimit,
 )
-from api.openapi import description_of
-from api.routes.approval import router as approval_router
+from api.operations import description_of
+from api.routes.commands import retries as retry_router
+from api.routes.commands import router as approval_router
+from api.routes.history import live_router
 from api.routes.history import replays as replay_router
 from api.routes.history import router as history_router
-from api.routes.live import router as live_router
-from api.routes.retry import router as retry_router
+from api.routes.lists import audit_router
+from api.routes.lists import router as thread_router
 from api.routes.runs import router as run_router
-from api.routes.search import router as audit_router
-from api.routes.server import budget_router, docs_routes
+from api.routes.server import budget_router, tool_router
 from api.routes.server import router as server_router
-from api.routes.threads import router as thread_router
-from api.routes.tools import router as tool_router
 from api.streams import HEARTBEAT, EncodedEvents
 from graph.queue.share import LoopShare
 from graph.service import Runs
 from graph.settings import Settings
-from graph.settings.keys import KeyRing
-from graph.storage.owned import ServerAddress
+from graph.settings.configured import KeyRing
+from graph.storage.records import ServerAddress
 
 #: From which size an answer is compressed for who asks for it, in bytes, and how hard: a record of
 #: an ordinary run has less, and more effort would save a tenth for three times the work.

@@ -25,9 +25,9 @@ from graph.runs.accept import (
     RunOptions,
 )
 from graph.state import Approve, Budget, Status
-from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
-from nodes.contract.json_data import UNSTORABLE
-from tools.registry import InDoubt
+from graph.storage.records import LONGEST_THREAD_NAME, THREAD_NAME
+from nodes.contract.steps import UNSTORABLE
+from tools.toolbox import InDoubt
 
 #: So many faults of a body are told: to tell each of ten thousand takes a hundred times as long as
 #: to find them.

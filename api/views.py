@@ -20,10 +20,12 @@ from typing_extensions import TypedDict
 from graph.record.events import Event
 from graph.record.explain import Explanation
 from graph.record.record import Record
-from graph.settings import SettingValue
+from graph.runs.history import CheckpointView, HistoryPage, RunDiff, RunExport, RunReplay
 from graph.state.wording import Time, counted, doc, rfc3339
+from graph.telemetry.server import SettingValue
 from nodes.fallback_plan import overlaps
-from tools.registry import Tool, undeclared, undeclared_words
+from tools.loading import undeclared, undeclared_words
+from tools.toolbox import Tool
 
 
 class Shape:
@@ -267,3 +269,26 @@ def model_findings(models: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]
         )
         words = "misconfigured" if status == "fails" else "left alone for a while"
         yield Finding("models", status, f"{name} is {words}: {model['error_class']}")
+
+
+class History(HistoryPage):
+    """Checkpoints of a run."""
+
+
+class CheckpointDetail(TypedDict):
+    """One checkpoint of a run with all that was stored."""
+
+    checkpoint: Annotated[CheckpointView, doc("The checkpoint.")]
+    run: Annotated[Run | None, doc("The record as it was then; null for the run's input.")]
+
+
+class RunExportAnswer(RunExport):
+    """A run with all that is kept of it."""
+
+
+class RunReplayAnswer(RunReplay):
+    """How a recorded run differs from the same run today."""
+
+
+class RunDiffAnswer(RunDiff):
+    """How two runs differ."""

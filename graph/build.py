@@ -40,9 +40,8 @@ from graph.state import (
     whole,
 )
 from graph.state.rounds import is_answered, is_planning
-from nodes.approval.asking import EXPIRES, ApprovalGate
+from nodes.approval.asking import EXPIRES, ApprovalGate, DoubtGate
 from nodes.approval.hand_edits import Check, checks
-from nodes.approval.in_doubt import DoubtGate
 from nodes.contract.steps import (
     Wait,
     WithoutSlot,
@@ -54,12 +53,11 @@ from nodes.contract.steps import (
 from nodes.execute_step import Learn, Tell, execute_step
 from nodes.fallback_plan import LazyPlanner, fallback_plan
 from nodes.finalize import Answers, finalize
-from nodes.plan import plan
+from nodes.plan import ModelPlanner, plan
 from nodes.planning.model import ModelLadder
-from nodes.planning.planner import ModelPlanner
 from tools.invocation import Invoke, ToolErrors, invoke
-from tools.registry import Tool
 from tools.threads import ToolThreads
+from tools.toolbox import Tool
 
 if TYPE_CHECKING:  # what asks models is loaded where there are any
     from nodes.answers.writer import Audience, Say

@@ -11,36 +11,35 @@ from importlib.util import find_spec
 from typing import Any
 
 from graph.build import RunGraph, build_graph
-from graph.commands.deletion import Retention, sweeping
-from graph.models.daily_budget import DailyBudget, DailyLimit
+from graph.models.calls import DailyBudget, DailyLimit
 from graph.models.ladder import make_ladder, make_policy, shared, warm
 from graph.queue.executor import Executor
 from graph.queue.fair import Quotas
-from graph.queue.model_calls import ModelCalls
-from graph.queue.share import LoopShare
+from graph.queue.share import LoopShare, ModelCalls
 from graph.record.events import next_event
 from graph.runs.accept import RunPolicy
 from graph.runs.context import LateCalls, RunContext, make_context
 from graph.runs.live import LARGEST, LiveRuns, Observe, SettledRuns
 from graph.runs.replay import Build, Replayer
+from graph.runs.upkeep import Retention, sweeping
 from graph.service import Runs
 from graph.settings import Settings, read_settings
 from graph.state import Channels
 from graph.state.row import Quota
 from graph.storage.open import open_storage
-from graph.storage.owned import ServerAddress
+from graph.storage.records import ServerAddress
 from graph.storage.storage import Storage, StorageError, StorageUnavailable
-from graph.telemetry.health import Servers
 from graph.telemetry.metrics import Metrics, RunObserver, measuring, together
+from graph.telemetry.server import Servers
 from graph.telemetry.traces import telling_again, tracing
 from graph.telemetry.webhooks import WebhookSender, make_endpoints, sending, subscriptions
-from nodes.approval.in_doubt import DoubtGate
+from nodes.approval.asking import DoubtGate
 from nodes.fallback_plan import LazyPlanner, overlaps
 from nodes.planning.model import ModelLadder
-from tools.loading import builtin, load
-from tools.registry import InvalidTool, Tool, make_tools, undeclared, undeclared_words
+from tools.loading import builtin, load, undeclared, undeclared_words
+from tools.registry import InvalidTool, make_tools
 from tools.threads import ToolThreads
-from tools.toolbox import Toolbox
+from tools.toolbox import Tool, Toolbox
 
 logger = logging.getLogger("runwright.tools")
 
@@ -247,6 +246,9 @@ async def _warming(
     ladder: ModelLadder | None, planner: LazyPlanner, answering: asyncio.Event | None
 ) -> AsyncIterator[None]:
     """Load what the first run needs beside everything else; close the models' connections."""
+    if not (ladder or answering):  # the one run that follows loads it anyway
+        yield
+        return
     warming = asyncio.create_task(_warm(ladder, planner, answering))
     try:
         yield
@@ -267,7 +269,7 @@ async def _warm(
         await asyncio.sleep(FIRST_ANSWERS)
     if ladder:
         await warm(ladder)
-    elif answering:  # otherwise the one run that follows loads it anyway
+    else:
         await asyncio.to_thread(planner.load)
     if answering:
         gc.freeze()  # it stays as well, and is in no collection to come
@@ -290,7 +292,7 @@ async def open_mcp(
         raise InvalidTool(
             "RUNWRIGHT_MCP is set, and what it needs is not installed; `make mcp` installs it"
         )
-    from tools.mcp.servers import open_servers  # the SDK is half a second of a start
+    from tools.mcp.sessions import open_servers  # the SDK is half a second of a start
 
     async with open_servers(settings.mcp, tools, after) as servers:
         yield servers.health

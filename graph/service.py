@@ -8,33 +8,30 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from graph.commands.approval import ApprovalGate, Resolver
-from graph.commands.call import ToolCaller
-from graph.commands.deletion import Deletion
-from graph.commands.dry_runs import PlanPreview, PlanPreviews, Replays
-from graph.commands.fork import Edits, Forker
+from graph.commands.approval import ApprovalGate, PlanPreview, PlanPreviews, Resolver
 from graph.commands.retry import Retrier, RetryRequest
-from graph.commands.threads import Threads
-from graph.drawing import draw
-from graph.models.daily_budget import Account, DailyBudget, DailyLimit, renewal
+from graph.commands.seeded import Edits, Forker, ToolCaller
+from graph.commands.threads import Deletion, Threads
+from graph.models.calls import Account, DailyBudget, DailyLimit, renewal
 from graph.queue.fair import Quotas, Usage
-from graph.queue.model_calls import ModelCalls
+from graph.queue.share import ModelCalls
 from graph.record.explain import Explanation, explain
 from graph.record.record import Record
 from graph.runs.accept import NO_OPTIONS, Acceptance, RunOptions, RunPolicy, lowered
-from graph.runs.alone import LoneRuns
 from graph.runs.cancellation import Canceller
-from graph.runs.context import Orders, RunContext, thread
+from graph.runs.context import AuditTrail, Orders, RunContext
 from graph.runs.fleet import FleetRuns
-from graph.runs.history import AuditTrail, Checkpoint, HistoryPage, checkpoint_of, page_of
+from graph.runs.history import Checkpoint, HistoryPage, Replays, checkpoint_of, page_of
+from graph.runs.recovery import thread
 from graph.runs.replay import Replayer
 from graph.runs.runner import Runner
+from graph.runs.upkeep import Deadlines, LoneRuns
 from graph.runs.watch import RunSubscription
 from graph.state import Approve, Budget, ResolvedAs
 from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.search import Page, Search, decode, found_page
-from graph.telemetry.health import Health, Scrape, Servers
 from graph.telemetry.metrics import Metrics
+from graph.telemetry.server import Health, Scrape, Servers, draw
 from nodes.plan import prompt_error
 from nodes.planning.model import ModelLadder
 from tools.receipts import Blob
@@ -87,7 +84,8 @@ class Runs:
         self._deletion, self.audit = Deletion(context), AuditTrail(context.storage)
         self.threads = Threads(context, self._deletion)
         self.replays = Replays(context, self._acceptance, replayer or Replayer(context.tools))
-        self.approval_gate = ApprovalGate(context, orders)
+        self.deadlines = Deadlines(context, orders)
+        self.approval_gate = ApprovalGate(context, orders, self.deadlines)
         self._resolver = Resolver(context, orders)
         self.health = Health(context.storage, context.executor, ladder, calls, servers)
         self.metrics = Scrape(metrics, context, ladder, calls, servers) if metrics else None
@@ -104,7 +102,7 @@ class Runs:
         if self._alone:
             await self._alone.open(resume_unfinished=resume_unfinished)
         if resume_unfinished:
-            self.approval_gate.start_sweeping(self._policy.approval_expires)
+            self.deadlines.start_sweeping(self._policy.approval_expires)
         self._context.executor.ready = True
 
     async def close(self, grace: float) -> None:
@@ -113,7 +111,7 @@ class Runs:
         What is left is resumed from its last checkpoint at the next start. Who watches is let go.
         """
         self._context.executor.ready = False
-        await self.approval_gate.stop_sweeping()
+        await self.deadlines.stop_sweeping()
         if self._fleet:
             await self._fleet.stop_taking()
         if self._alone:

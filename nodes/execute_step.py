@@ -25,16 +25,20 @@ from graph.state import (
     run_error,
 )
 from graph.state.rounds import after_steps, begun, mends_left
-from nodes.approval.asking import ApprovalGate
-from nodes.approval.in_doubt import DoubtGate, doubted, learned_text
-from nodes.contract import json_data
-from nodes.contract.json_data import InvalidOutput, InvalidReference, check_size, measured
+from nodes.approval.asking import ApprovalGate, DoubtGate, doubted
+from nodes.approval.questions import learned_text
 from nodes.contract.steps import (
     MAX_WAIT,
+    InvalidOutput,
+    InvalidReference,
     KeyOf,
     Wait,
     WithoutSlot,
     changed_since_planned,
+    check_size,
+    counted,
+    counted_size,
+    measured,
     next_cursor,
     no_slots,
     planned_key,
@@ -42,11 +46,11 @@ from nodes.contract.steps import (
     retry_at,
     sleep_until,
 )
-from tools.invocation import MAX_MESSAGE, Failure, Invoke, Outcome, ToolErrors, invoke
+from tools.invocation import MAX_MESSAGE, Invoke, ToolErrors, invoke
 from tools.receipts import Begun, find_begun, forget_begun, note_begun, note_returned
-from tools.registry import Tool, ToolCall, ToolProgress
+from tools.registry import ToolCall, ToolProgress
 from tools.threads import ToolThreads
-from tools.toolbox import absence, arrived, snapshot, to_come
+from tools.toolbox import Failure, Outcome, Tool, absence, arrived, snapshot, to_come
 
 logger = logging.getLogger("runwright.steps")
 
@@ -186,7 +190,7 @@ class _Caller:
             return step["input"], _error("UnknownTool", message), None, 0
         try:
             value, size = resolved(state, step)
-            size = json_data.counted(size)
+            size = counted(size)
             self._check_room(state, size)
         except InvalidReference as error:
             return step["input"], _error("InvalidReference", str(error)), None, 0
@@ -202,7 +206,7 @@ class _Caller:
         if self.doubts.guards(tool):
             begun = await find_begun(store, state["owner"], key)
             if begun and begun.ended_at is not None:
-                size += json_data.counted_size(begun.output)
+                size += counted_size(begun.output)
                 return value, Outcome("ok", begun.output), begun, size
             if begun and begun.attempt > state["attempt"]:
                 return value, _left(tool, begun), begun, size
@@ -283,8 +287,8 @@ def _kept(
     assert call.max_output is not None
     try:
         output, size = measured(outcome.output, max_bytes=call.max_output)
-        check(json_data.counted(size))
-        return Outcome("ok", output), json_data.counted(size)
+        check(counted(size))
+        return Outcome("ok", output), counted(size)
     except InvalidOutput as error:
         return _error("InvalidOutput", f"{tool.name}: {error}", called=True), 0
 

@@ -12,14 +12,17 @@ from weakref import WeakValueDictionary
 from graph.state import Conversation, Plan, PlanningCall, RunState, limits_of, run_error
 from graph.state.rounds import made
 from nodes.approval.asking import ApprovalGate
-from nodes.contract.steps import RunTools, WithoutSlot, check_plan, no_slots, run_tools
-from nodes.planning.budget import of_this_start
-from nodes.planning.unplanned import last_rejected, models_failed
-from tools.registry import Tool
-from tools.toolbox import arrived, snapshot, to_come, version
+from nodes.contract.checks import RunTools, check_plan, run_tools
+from nodes.contract.steps import WithoutSlot, no_slots
+from nodes.planning.model_attempt import of_this_start
+from nodes.planning.outcomes import last_rejected, models_failed
+from tools.loading import BUILTIN
+from tools.registry import make_tools
+from tools.toolbox import Tool, arrived, snapshot, to_come, version
 
 if TYPE_CHECKING:  # what it knows of language is a tenth of a start
-    from nodes.patterns.planner import PatternPlanner, Reading
+    from nodes.patterns.accounts import Reading
+    from nodes.patterns.planner import PatternPlanner
 
 
 logger = logging.getLogger("runwright.tools")
@@ -89,8 +92,7 @@ class LazyPlanner:
 
 def _planner_of(tools: Mapping[str, Tool]) -> "PatternPlanner":
     """The planner; a phrase for a server's tool that is no good costs only that tool's phrases."""
-    from nodes.patterns.own_phrases import InvalidPhrase
-    from nodes.patterns.planner import PatternPlanner
+    from nodes.patterns.planner import InvalidPhrase, PatternPlanner
 
     while True:
         try:
@@ -109,9 +111,18 @@ def overlaps(tools: Mapping[str, Tool]) -> list[str]:
     """
     if not any(tool.phrases for tool in tools.values()):
         return []
-    from nodes.patterns.planner import overlapping_phrases  # which is loaded for the phrases anyway
+    # It is loaded for the phrases anyway.
+    from nodes.patterns.planner import PatternPlanner, own_phrases, spoken
 
-    return [str(overlap) for overlap in overlapping_phrases(tools)]
+    built_in = {name: tool for name, tool in make_tools(BUILTIN).items() if name in tools}
+    planner, phrases = PatternPlanner(built_in), own_phrases(tools)
+    understood = ((phrase, planner.read(spoken(phrase)).steps) for phrase in phrases)
+    return [
+        f"the phrase {phrase.line!r} of tool {phrase.tool!r} takes sentences away from "
+        f"{steps[0]['tool']!r}"
+        for phrase, steps in understood
+        if steps
+    ]
 
 
 async def fallback_plan(

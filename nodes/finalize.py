@@ -18,7 +18,7 @@ from graph.state import (
 )
 from graph.state.rounds import dropped
 from graph.state.wording import counted
-from tools.registry import Tool
+from tools.toolbox import Tool
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?")
 

@@ -31,7 +31,8 @@ from tests.support.servers.documented import describe_once
 from tests.support.servers.forks.forked import share_servers
 from tests.support.servers.forks.stretched import stretch_waits
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools
+from tools.registry import make_tools
+from tools.toolbox import Tool
 
 pytest_plugins = ("tests.support.timing.failures",)
 

@@ -1,26 +1,43 @@
-"""One call of one tool: its input checked, its time bounded, its failure described."""
+"""One call of one tool: its input checked, its time bounded, its output plain, or why it failed."""
 
 import asyncio
 import copy
+import inspect
 import logging
 import sqlite3
 import time
+from collections import abc, deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache, partial
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
+from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_python
 
 from graph.state.wording import printable
-from tools.registry import Tool, ToolCall, ToolError, ToolProgress
-from tools.threads import Late, ToolThreads
-from tools.values import UnfitInput, UnfitOutput, plain_data
+from tools.registry import ToolCall, ToolError, ToolProgress
+from tools.threads import Late, ToolThreads, entered, forget, tell_of_end
+from tools.toolbox import (
+    NO_AWAITABLE,
+    NO_BYTES,
+    NO_FORM,
+    NO_FUNCTION,
+    NO_ITERATOR,
+    NO_KEYS,
+    NO_SET,
+    Failure,
+    Outcome,
+    Tool,
+    UnfitInput,
+    UnfitOutput,
+)
 
 logger = logging.getLogger("runwright.tools")
 
 #: Failures of the world around a tool that may be gone at the next attempt.
 TRANSIENT = (TimeoutError, ConnectionError, sqlite3.OperationalError)
-
 
 #: How long a tool may take to stop once it is told to, in seconds.
 STOP_GRACE = 1.0
@@ -32,34 +49,8 @@ MAX_MESSAGE = 2_000
 ToolErrors = Literal["text", "type"]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a call failed; `retryable` says whether another attempt may succeed."""
-
-    type: str
-    message: str
-    retryable: bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one call ended.
-
-    `thread_running`: a blocking tool was left behind and may still act. `called`: the tool was
-    begun at all. `doubtful`: the failure does not tell whether it acted.
-    """
-
-    status: Literal["ok", "error", "timeout"]
-    output: Any = None
-    failure: Failure | None = None
-    thread_running: bool = False
-    called: bool = True
-    doubtful: bool = False
-
-
 #: Notes that the tool is about to be entered; what it raises keeps it from being entered.
 Begin = Callable[[], Awaitable[None]]
-
 
 #: Makes a call as `invoke` does, or stands for one that was made.
 Invoke = Callable[..., Awaitable[Outcome]]
@@ -67,10 +58,6 @@ Invoke = Callable[..., Awaitable[Outcome]]
 
 async def _at_once() -> None:
     """Nothing is to be noted."""
-
-
-def _forget(value: Any, error: BaseException | None) -> None:
-    """Nobody wants to know."""
 
 
 async def invoke(
@@ -81,7 +68,7 @@ async def invoke(
     timeout: float,
     threads: ToolThreads,
     begin: Begin | None = None,
-    late: Late = _forget,
+    late: Late = forget,
     errors: ToolErrors = "text",
 ) -> Outcome:
     """Call `tool` with `value`, for at most `timeout` seconds.
@@ -185,11 +172,11 @@ async def _run(
         await _begun(begin or _at_once)
         task = asyncio.ensure_future(_contained(tool, arguments))
         task.add_done_callback(_look)
-        return await _within(timeout, tool, task, lambda: _watch(task, late))
+        return await _within(timeout, tool, task, lambda: tell_of_end(task, late))
     assert tool.func is not None
     # What is noted must not be of a call that then finds no thread: a thread waits for the note.
     gate: Future[None] = Future()
-    function = tool.func if begin is None else partial(_entered, gate, tool.func)
+    function = tool.func if begin is None else partial(entered, gate, tool.func)
     work = threads.start(step_key, function, arguments)
     try:
         # Waiting for a free thread is not the tool's time; waiting for ever would be the server's.
@@ -215,22 +202,6 @@ async def _begun(begin: Begin) -> None:
         await begin()
     except Exception as error:
         raise _NotBegun(error) from error
-
-
-def _entered(gate: Future[None], function: Callable[..., Any], **arguments: Any) -> Any:
-    gate.result()
-    return function(**arguments)
-
-
-def _watch(task: asyncio.Future[Any], late: Late) -> None:
-    """Let `late` be told how a coroutine ends that was told to stop, unless it did."""
-
-    def tell(ended: asyncio.Future[Any]) -> None:
-        if not ended.cancelled():
-            error = ended.exception()
-            late(None if error else ended.result(), error)
-
-    task.add_done_callback(tell)
 
 
 def _look(work: asyncio.Future[Any]) -> None:
@@ -305,3 +276,122 @@ def _text(message: object) -> str:
         text = f"(a message of type {type(message).__name__} that cannot be shown)"
     whole = text.encode("utf-8", "replace").decode("utf-8")
     return whole if len(whole) <= MAX_MESSAGE else f"{whole[:MAX_MESSAGE]}…"
+
+
+# What a tool has returned, as plain data.
+
+
+#: How deep a value is looked into; a record holds fewer levels, and says so.
+DEEPEST = 200
+
+
+def plain_data(value: Any, depth: int = 0) -> Any:
+    """The value with what JSON has no form for converted, as pydantic does it.
+
+    Models, dataclasses and named tuples, dates and times, decimals, paths, members of enumerations
+    and the like are written as pydantic writes them; sets become lists in order. Raises
+    `UnfitOutput`.
+    """
+    if value is None or isinstance(value, str | int | float) or depth > DEEPEST:
+        return value
+    match value:
+        case Mapping():
+            return _plain_mapping(value, depth)
+        case BaseModel():
+            return _sorted_sets(value.model_dump(), _converted(value))
+        case _ if reason := _unfit_value(value):
+            raise UnfitOutput(reason)
+        case abc.KeysView() | abc.ItemsView() | abc.ValuesView() | abc.Sequence() | deque():
+            return [plain_data(item, depth + 1) for item in value]
+        case abc.Set():
+            return _in_order([plain_data(item, depth + 1) for item in value])
+        case _ if is_dataclass(value) and not hasattr(value, "__pydantic_serializer__"):
+            values = {part.name: getattr(value, part.name) for part in fields(value)}
+            return _plain_mapping(values, depth)
+        case _:
+            return _converted(value)
+
+
+def _unfit_value(value: Any) -> str | None:
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return NO_BYTES
+        case abc.Awaitable():
+            if inspect.iscoroutine(value):
+                value.close()  # or Python would complain that it was never awaited
+            return NO_AWAITABLE
+        case abc.Iterator() | abc.AsyncIterator():
+            return NO_ITERATOR
+        case abc.Callable():
+            return NO_FUNCTION
+        case _:
+            return None
+
+
+def _sorted_sets(value: Any, written: Any) -> Any:
+    """What a model has `written`, in which each list that was a set of the `value` is in order."""
+    match value, written:
+        case dict(), dict() if len(value) == len(written):
+            pairs = zip(value.values(), written.items(), strict=True)
+            return {name: _sorted_sets(item, text) for item, (name, text) in pairs}
+        case list() | tuple(), list() if len(value) == len(written):
+            return [_sorted_sets(*pair) for pair in zip(value, written, strict=True)]
+        case set() | frozenset(), list():
+            return _in_order(written)
+        case _:
+            return written
+
+
+def _plain_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, item in value.items():
+        name = _plain_key(key)
+        if name in plain:
+            raise UnfitOutput(f"two keys would both be {name!r}; keys are text in JSON")
+        plain[name] = plain_data(item, depth + 1)
+    return plain
+
+
+def _plain_key(key: Any) -> str:
+    if isinstance(key, str) and type(key).__str__ is str.__str__:
+        return key
+    if key is None or isinstance(key, tuple | frozenset | bytes):
+        raise UnfitOutput(f"the key {key!r}: {NO_KEYS}")
+    [name] = _converted({key: None})
+    return str(name)
+
+
+def _in_order(values: list[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        raise UnfitOutput(NO_SET) from None
+
+
+def _converted(value: Any) -> Any:
+    try:
+        return to_jsonable_python(value, fallback=_by_its_type)
+    except UnicodeDecodeError:
+        raise UnfitOutput(NO_BYTES) from None
+    except PydanticSerializationError as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, UnfitOutput):
+            raise cause from None
+        why = f"{type(value).__name__} cannot be written as JSON: {error}"
+        raise UnfitOutput(" ".join(why.split())) from None
+
+
+def _by_its_type(value: Any) -> Any:
+    """What pydantic writes only where it is told the type."""
+    adapter = _adapter(cast("Any", type(value)))
+    if adapter is None:
+        raise UnfitOutput(f"{type(value).__name__}: {NO_FORM}")
+    return adapter.dump_python(value, mode="json")
+
+
+@lru_cache(64)
+def _adapter(kind: Any) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(kind)
+    except (PydanticUserError, SchemaError, TypeError):
+        return None

@@ -1,9 +1,12 @@
-"""A user's own tools, named as `module:function` or `./file.py:function`."""
+"""A user's own tools, named as `module:function` or `./file.py:function`, and the package's.
+
+Which of them say nothing of their effects is found here, too.
+"""
 
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 
 from tools import calculator, todos
 from tools.registry import InvalidTool
+from tools.toolbox import Tool
 
 #: The packages of this program; a module of the same name beside a user's tools is hidden by them.
 OWN_PACKAGES = ("api", "graph", "nodes", "tools")
@@ -119,6 +123,24 @@ def _found_in(folder: Path, package: str) -> bool:
 def _hidden(package: str) -> str:
     whose = "a package of Runwright" if package in OWN_PACKAGES else "another module"
     return f"{package!r} is {whose}, which hides yours of that name; rename yours"
+
+
+# Tools that say nothing of their effects.
+
+
+def undeclared(tools: Mapping[str, Tool]) -> list[str]:
+    """The names of the tools that do not say what their effects are, so that the worst holds."""
+    return [name for name, one in tools.items() if not one.declared]
+
+
+def undeclared_words(names: Sequence[str]) -> str:
+    """What to say of tools that declare nothing."""
+    one = len(names) == 1
+    return (
+        f"{', '.join(names)}: {'this tool does' if one else 'these tools do'} not say whether"
+        f" {'it changes' if one else 'they change'} something (effects) or may be called twice"
+        " (idempotent): after a timeout or a crash a person is asked"
+    )
 
 
 # The tools that come with the package, one line each.

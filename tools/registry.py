@@ -1,46 +1,53 @@
-"""What a tool is: a typed function with a docstring, and what it declares about itself."""
+"""How a function becomes a tool: by its types, its docstring, and what it declares of itself."""
 
 import inspect
-import warnings
+import re
+from collections import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from math import isfinite
+from typing import (
+    Annotated,
+    Any,
+    Never,
+    NoReturn,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-from langchain_core.tools import StructuredTool
 from langgraph.store.base import BaseStore
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
-    Field,
+    PydanticSchemaGenerationError,
     PydanticUserError,
+    TypeAdapter,
     ValidationError,
     create_model,
 )
 from pydantic_core import SchemaError
 
-from tools.values import (
-    WRITTEN,
-    InputFault,
-    Parameter,
-    UnfitInput,
+from tools.toolbox import (
+    MOST_SCHEMAS,
+    NO_AWAITABLE,
+    NO_BYTES,
+    NO_FORM,
+    NO_FUNCTION,
+    NO_ITERATOR,
+    NO_KEYS,
+    NO_SET,
+    InDoubt,
+    Tool,
     UnfitOutput,
-    check_type,
-    faults_of,
-    parameter_of,
+    schema_of,
+    warn_of_repeatable,
 )
-
-#: The longest time of an attempt, in seconds, and the most attempts that a tool may ask for.
-MAX_TIMEOUT, MAX_ATTEMPTS = 86_400.0, 100
-
-#: So many tools' schemas are kept: making one takes milliseconds, and every opening asks for all.
-MOST_SCHEMAS = 2_000
-
-_SHOWN = 5  # names of a set
-
-#: What becomes of a step of which nobody knows whether it acted: a person is asked, it fails, or it
-#: is attempted again as if that did no harm.
-InDoubt = Literal["ask", "fail", "retry"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,102 +117,6 @@ class Declaration:
     attempts: int | None = None
 
 
-@lru_cache(MOST_SCHEMAS)
-def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema()
-
-
-class Tool(StructuredTool):
-    """A LangChain tool that also says what a runtime has to know about it.
-
-    `effects`: it changes something. `idempotent`: calling it again with the same step key has no
-    second effect, also while a first call may still be running. `in_doubt`: what becomes of a step
-    that may have acted; None is as everywhere. `declared`: its author said which of these hold.
-    `phrases`: how people ask for it, for the pattern planner. `noun`: what
-    one of its outputs is called in a summary ("2 to-dos"). `sets`: arguments that may name several
-    things, as a list, or all, as the word "all", each with what all of them are ("every to-do").
-    `timeout`: the longest time of an attempt, in seconds, and `attempts`: the most at one step;
-    where it says nothing of them, the run's limits hold. `server`: the MCP server that has it, and
-    `owners`: whose runs may call it; None is everybody's.
-    """
-
-    effects: bool = True
-    idempotent: bool = False
-    in_doubt: InDoubt | None = None
-    declared: bool = False
-    phrases: tuple[str, ...] = ()
-    noun: str = "item"
-    sets: Mapping[str, str] = Field(default_factory=dict)
-    timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT, strict=True)
-    attempts: int | None = Field(None, ge=1, le=MAX_ATTEMPTS, strict=True)
-    call_parameter: str | None = None
-    server: str | None = None
-    owners: tuple[str, ...] | None = None
-
-    @property
-    def repeatable(self) -> bool:
-        """The former name of `idempotent`."""
-        _warn_of_repeatable()
-        return self.idempotent
-
-    @property
-    def acts_once(self) -> bool:
-        """Whether a second call may have a second effect, which nobody has asked for."""
-        return self.effects and not self.idempotent
-
-    @property
-    def schema_model(self) -> type[BaseModel]:
-        """The pydantic model of the input, without the hidden `ToolCall` parameter."""
-        schema = self.args_schema
-        assert isinstance(schema, type)
-        assert issubclass(schema, BaseModel)
-        return schema
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the input, as planners and people are shown it; nobody's to change."""
-        return _schema_of(self.schema_model)
-
-    @property
-    def parameters(self) -> Mapping[str, Parameter]:
-        """Its arguments by name."""
-        return {name: parameter_of(field) for name, field in self.schema_model.model_fields.items()}
-
-    def faults(self, value: Mapping[str, Any]) -> list[InputFault]:
-        """What is wrong with an input; empty where nothing is."""
-        try:
-            self.schema_model.model_validate(value)
-        except ValidationError as invalid:
-            return faults_of(invalid)
-        return []
-
-    def arguments(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """What it is called with for this input. Raises `UnfitInput`."""
-        try:
-            model = self.schema_model.model_validate(value)
-        except ValidationError as invalid:
-            raise UnfitInput(faults_of(invalid)) from invalid
-        return {name: getattr(model, name) for name in self.schema_model.model_fields}
-
-    def scope(self, value: Mapping[str, Any]) -> str | None:
-        """What a call with this input is about, in words, where it names a set; else None."""
-        for argument, every in self.sets.items():
-            match value.get(argument):
-                case str() as word if is_all(word):
-                    return every
-                case list() as names:
-                    shown = ", ".join(repr(str(name)) for name in names[:_SHOWN])
-                    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-                    count = f"{len(names)} {self.noun}{'s' if len(names) > 1 else ''}"
-                    return f"{count}: {shown}{more}"
-        return None
-
-
-def is_all(word: str) -> bool:
-    """Whether a word, where it stands alone for a set, says all of it."""
-    return word.strip().lower() == "all"
-
-
 def tool(
     name: str | None = None,
     *,
@@ -230,7 +141,7 @@ def tool(
         raise InvalidTool(f"write phrases=[{phrases!r}], a list")
 
     if repeatable is not None:
-        _warn_of_repeatable(caller=3)
+        warn_of_repeatable(caller=3)
         idempotent = repeatable if idempotent is None else idempotent
     if in_doubt not in (None, *get_args(InDoubt)):
         raise InvalidTool(f"in_doubt={in_doubt!r} should be one of {', '.join(get_args(InDoubt))}")
@@ -295,26 +206,6 @@ def make_tool(function: Callable[..., Any]) -> Tool:
         raise InvalidTool(f"{place} of tool {name!r}: {reason}") from error
 
 
-def undeclared(tools: Mapping[str, Tool]) -> list[str]:
-    """The names of the tools that do not say what their effects are, so that the worst holds."""
-    return [name for name, one in tools.items() if not one.declared]
-
-
-def undeclared_words(names: Sequence[str]) -> str:
-    """What to say of tools that declare nothing."""
-    one = len(names) == 1
-    return (
-        f"{', '.join(names)}: {'this tool does' if one else 'these tools do'} not say whether"
-        f" {'it changes' if one else 'they change'} something (effects) or may be called twice"
-        " (idempotent): after a timeout or a crash a person is asked"
-    )
-
-
-def _warn_of_repeatable(caller: int = 3) -> None:
-    words = "`repeatable` is called `idempotent` from now on; the next version reads that only"
-    warnings.warn(words, DeprecationWarning, stacklevel=caller)
-
-
 def make_tools(functions: Iterable[Callable[..., Any]]) -> Mapping[str, Tool]:
     """Tools by name, in the given order; raises `InvalidTool` when two share a name."""
     tools: dict[str, Tool] = {}
@@ -338,7 +229,7 @@ def _schema(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
     try:
         schema: type[BaseModel] = create_model(name, __config__=config, **fields)
-        _schema_of(schema)  # what planners and people are shown; some types have none
+        schema_of(schema)  # what planners and people are shown; some types have none
     except (PydanticUserError, SchemaError, TypeError, ValueError) as error:
         lines = str(error).splitlines()
         reason = lines[-1 if isinstance(error, SchemaError) else 0].strip()  # where it is told
@@ -388,3 +279,121 @@ def _parameters(
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (WRITTEN if hint is str else hint, default)
     return fields, call_parameter
+
+
+def number_text(number: float) -> str:
+    """A finite number as people write it within words: 36 for 36.0, and never an exponent."""
+    return format(Decimal(repr(number or 0.0)), "f").removesuffix(".0")
+
+
+def _written_out(value: Any) -> Any:
+    # What coerces other numbers would write 1e-07 here.
+    return number_text(value) if isinstance(value, float) and isfinite(value) else value
+
+
+#: Text for which a number may stand.
+WRITTEN = Annotated[str, BeforeValidator(_written_out)]
+
+
+# What a function returns: a type that has no form as JSON is refused before the first call.
+
+
+#: Annotations of which no value can be kept, each with the reason.
+_UNFIT: Mapping[Any, str] = {
+    **dict.fromkeys((bytes, bytearray, memoryview), NO_BYTES),
+    **dict.fromkeys((abc.Iterator, abc.Generator, abc.Iterable), NO_ITERATOR),
+    **dict.fromkeys((abc.AsyncIterator, abc.AsyncGenerator, abc.AsyncIterable), NO_ITERATOR),
+    **dict.fromkeys((abc.Awaitable, abc.Coroutine), NO_AWAITABLE),
+    abc.Callable: NO_FUNCTION,
+    type: NO_FORM,
+}
+
+#: The same for what pydantic makes of an annotation, also within models and dataclasses.
+_UNFIT_SCHEMAS: Mapping[str, str] = {
+    "bytes": NO_BYTES,
+    "generator": NO_ITERATOR,
+    "callable": NO_FUNCTION,
+    "is-subclass": NO_FORM,
+}
+
+#: What holds other schemas, or what is written in their place, but is no value of the output.
+_NO_VALUES = frozenset({"metadata", "serialization", "default", "config", "ref", "schema_ref"})
+
+#: Values that have an order among themselves, as JSON writes them.
+_ORDERED = frozenset(
+    {"str", "int", "float", "bool", "decimal", "fraction", "uuid", "enum"}
+    | {"date", "datetime", "time", "timedelta", "literal"}
+)
+
+
+def check_type(hint: Any) -> None:
+    """Raises `UnfitOutput` where no value of this type, or not each, has a form as JSON."""
+    if hint in (NoReturn, Never):
+        return
+    _check_annotation(hint, frozenset())
+    try:
+        schema = TypeAdapter(hint).core_schema
+    except PydanticSchemaGenerationError as error:
+        named = re.search(r"schema for (.+?)\. Set `", str(error))
+        raise UnfitOutput(f"{named[1]}: {NO_FORM}" if named else NO_FORM) from error
+    except (PydanticUserError, SchemaError, NameError, TypeError):
+        # What pydantic cannot look at (before Python 3.12 a TypedDict of `typing`) is looked at by
+        # its annotations only, and when there is a value.
+        return
+    _check_schema(schema)
+
+
+def _check_annotation(hint: Any, within: frozenset[Any]) -> None:
+    if is_typeddict(hint) and hint not in within:
+        for field in get_type_hints(hint).values():
+            _check_annotation(field, within | {hint})
+    origin = get_origin(hint)
+    for kind in (origin, hint):
+        if isinstance(kind, abc.Hashable) and kind in _UNFIT:
+            raise UnfitOutput(_UNFIT[kind])
+    if origin is not None:
+        for argument in get_args(hint):
+            if isinstance(argument, type) or get_origin(argument) is not None:
+                _check_annotation(argument, within)
+
+
+def _check_schema(schema: Any) -> None:
+    """Look at every type within: pydantic's own form has those of fields as well."""
+    if isinstance(schema, list | tuple):
+        for part in schema:
+            _check_schema(part)
+    # Where a serialization is given, it says as what the value is written.
+    elif isinstance(schema, dict) and not ("type" in schema and schema.get("serialization")):
+        if reason := _unfit_schema(schema):
+            raise UnfitOutput(reason)
+        for name, part in schema.items():
+            if name not in _NO_VALUES:
+                _check_schema(part)
+
+
+def _unfit_schema(schema: dict[str, Any]) -> str | None:
+    match schema:
+        case {"type": "set" | "frozenset"} if not _ordered(schema.get("items_schema")):
+            return NO_SET
+        case {"type": "dict", "keys_schema": {"type": "none" | "tuple"}}:
+            return NO_KEYS
+        case {"type": str() as kind}:
+            return _UNFIT_SCHEMAS.get(kind)
+        case _:
+            return None
+
+
+def _ordered(schema: Any) -> bool:
+    match schema:
+        case {"type": "tuple", "items_schema": list() as parts}:
+            return all(map(_ordered, parts))
+        case {"type": "literal", "expected": [*values]}:
+            return len({type(value) for value in values}) == 1
+        case {"type": "json-or-python", "json_schema": inner}:
+            return _ordered(inner)
+        case {"type": "function-after" | "nullable", "schema": inner}:
+            return _ordered(inner)
+        case {"type": str() as kind}:
+            return kind in _ORDERED
+        case _:
+            return False

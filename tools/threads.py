@@ -5,6 +5,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -174,3 +175,27 @@ def _presentable(error: BaseException) -> Exception:
     wrapped = RuntimeError(f"the tool raised {type(error).__name__}")
     wrapped.__cause__ = error
     return wrapped
+
+
+# Calls that wait until they are let in, and those that are left to themselves.
+
+
+def forget(value: Any, error: BaseException | None) -> None:
+    """Nobody wants to know."""
+
+
+def entered(gate: Future[None], function: Callable[..., Any], **arguments: Any) -> Any:
+    """Call the function once the gate is opened, in a thread that waits for it."""
+    gate.result()
+    return function(**arguments)
+
+
+def tell_of_end(task: asyncio.Future[Any], late: Late) -> None:
+    """Let `late` be told how a coroutine ends that was told to stop, unless it did."""
+
+    def tell(ended: asyncio.Future[Any]) -> None:
+        if not ended.cancelled():
+            error = ended.exception()
+            late(None if error else ended.result(), error)
+
+    task.add_done_callback(tell)

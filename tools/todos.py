@@ -12,7 +12,8 @@ from pydantic import AfterValidator
 
 from graph.state.wording import folded
 from tools.receipts import Full, Writes, namespace, once
-from tools.registry import ToolCall, ToolError, is_all, tool
+from tools.registry import ToolCall, ToolError, tool
+from tools.toolbox import is_all
 
 
 class Todo(TypedDict):

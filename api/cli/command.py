@@ -9,10 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from api.cli.follow import Interrupted
-from api.cli.lines import line
-from api.cli.local_run import Detached, NotCancelled, NotDecided, NotStarted, NotWatched
-from api.cli.options import add_task, task_options
+from api.cli.follow import Detached, Interrupted, NotCancelled, NotDecided, NotStarted, NotWatched
 from api.cli.reading import (
     add_audit,
     add_list,
@@ -30,33 +27,34 @@ from api.cli.replay import NotReplayed, add_replays
 from api.cli.run import (
     Act,
     add_resolve,
+    add_task,
     cancel_run,
     decide,
     resolve,
     retry_run,
     run_task,
+    task_options,
     watch_run,
 )
-from api.cli.serve import PortTaken, loop_factory
-from api.cli.streams import (
+from api.cli.serve import PortTaken, add_processes, loop_factory, process_settings
+from api.cli.text import (
     BROKEN_PIPE,
     OUTPUT_LOST,
     NotText,
     OutputLost,
     complain,
     ended,
+    line,
     prepare_streams,
     say,
     standard_input,
 )
-from api.cli.worker import add_processes, process_settings
 from graph.commands.retry import RetryRequest
 from graph.settings import InvalidSettings, Settings, read_settings
-from graph.settings.keys import InvalidKey, new_key
+from graph.settings.configured import InvalidKey, new_key
 from graph.state.wording import counted
-from graph.storage.open import is_postgres, migrate, move, sqlite_path
-from graph.storage.owned import DatabaseOwned
-from graph.storage.sqlite.maintenance import BackupFailed, back_up
+from graph.storage.open import BackupFailed, back_up, is_postgres, migrate, move, sqlite_path
+from graph.storage.records import DatabaseOwned
 from graph.storage.storage import StorageError
 from graph.telemetry.traces import TracesMissing
 from graph.telemetry.webhooks import WebhookUnsigned

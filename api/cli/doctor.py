@@ -11,20 +11,21 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
-from api.cli.lines import line
-from api.cli.run import quiet_logging
-from api.cli.serve import PortTaken, check_exposure, listen
+from api.cli.follow import quiet_logging
+from api.cli.serve import PortTaken, listen
+from api.cli.text import line
+from api.middleware.access import check_exposure
 from api.views import Finding, server_findings, tool_findings
 from graph.build import build_graph
 from graph.compose import open_mcp, open_tools
 from graph.models.client import LiteLlmModel, close_clients
 from graph.models.ladder import make_ladder
 from graph.settings import InvalidSettings, Settings, read_settings
-from graph.settings.keys import without_secrets
+from graph.settings.configured import without_secrets
 from graph.state.wording import counted
 from graph.storage.fleet import is_heard
 from graph.storage.open import open_storage
-from graph.storage.owned import DatabaseOwned
+from graph.storage.records import DatabaseOwned
 from graph.storage.storage import StorageError
 from nodes.planning.model import ModelFailure
 from tools.registry import InvalidTool

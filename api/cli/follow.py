@@ -1,22 +1,231 @@
-"""Following a run in the terminal to its end, or until its watcher has had enough, and its views.
+"""A run that is followed in the terminal: where its events come from, and what may be asked of it.
 
-These are lines, a live one on a terminal, or nothing beside what a program reads.
+It is followed to its end, or until its watcher has had enough, and shown by a view.
 """
 
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
+from uuid import UUID
 
-from api.cli.lines import EventLines, line, pretty
-from api.cli.local_run import Detached, NotCancelled, RunSource
-from api.cli.streams import say
+import httpx
+
+from api.cli.text import EventLines, line, pretty, resolving, say
+from api.views import Run, shape
 from graph.record.events import Event
+from graph.runs.cancellation import AlreadySettled
 from graph.runs.watch import AnswerDelta
+from graph.service import Runs
+from graph.settings import Settings
+from graph.settings.configured import DEFAULT_OWNER, KeyRing
+from graph.state import question_of
 from graph.state.wording import printable
+from graph.storage.open import kept_in
+from graph.storage.storage import StorageUnavailable
+from graph.telemetry.server import configure_logging
+
+#: Says something about the watching to the watcher.
+Note = Callable[[str], None]
+
+#: Hears the next words of the answer, while it is given.
+Hear = Callable[[AnswerDelta], None]
+
+
+NO_WORKER = "no worker executes runs just now; start one with `runwright worker`"
+
+
+def unheard(_delta: AnswerDelta) -> None:
+    """Nobody listens."""
+
+
+class NotStarted(Exception):
+    """The task was not accepted; the message says why."""
+
+
+class NotWatched(Exception):
+    """The run cannot be watched; the message says why."""
+
+
+class Detached(Exception):
+    """The run was accepted but cannot be read any more; the message says where to look."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id} was accepted and goes on when its server does; read it at"
+            f" GET /runs/{run_id} or with `runwright watch {run_id}`, and do not post it again"
+        )
+
+
+class AwaitingApproval(Detached):
+    """The run waits for a person, and this process does not outlast the wait.
+
+    `in_doubt`: it asks about a step, not about its plan.
+    """
+
+    def __init__(self, run_id: str, *, in_doubt: bool = False) -> None:
+        if in_doubt:
+            waits, how = "with a step in doubt", resolving(run_id)
+        else:
+            waits = "for approval"
+            how = f"`runwright approve {run_id}` or `runwright reject {run_id}`"
+        Exception.__init__(
+            self, f"run {run_id} waits {waits}: start `runwright serve`, then decide with {how}"
+        )
+
+
+class NotDecided(Exception):
+    """What was decided about a plan is not known to be carried out; the message says why."""
+
+
+class NotCancelled(Exception):
+    """The run is not cancelled; the message says why."""
+
+
+class RunSource(Protocol):
+    """One run, wherever it is executed."""
+
+    run_id: str
+
+    def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
+        """Its events from the first one on, as they happen, up to `end`; beside them its answer.
+
+        Raises `Detached` and `NotWatched`.
+        """
+
+    async def cancel(self) -> None:
+        """Ask for its cancellation, again until it was heard. Raises `NotCancelled`.
+
+        A run that has ended meanwhile is left as it is.
+        """
+
+    async def record(self) -> dict[str, Any]:
+        """Its record as JSON data. Raises `Detached` and `NotWatched`."""
+
+    async def leave(self) -> str:
+        """Leave it while it is being cancelled; what becomes of it, in one line."""
+
+
+class LocalRun:
+    """One of this process, of any owner. `kept` says whether it outlasts the process."""
+
+    def __init__(self, runs: Runs, run_id: str, *, kept: bool) -> None:
+        self.run_id = run_id
+        self._runs = runs
+        self._kept = kept
+
+    async def events(self, note: Note, hear: Hear = unheard) -> AsyncGenerator[Event, None]:
+        """Its events from the first one on, as they are stored, wherever it is executed.
+
+        Raises `Detached` and `AwaitingApproval`.
+        """
+        seen = 0
+        try:
+            async with self._runs.watching(self.run_id, owner=None) as subscription:
+                spoken = subscription.spoken
+                if not subscription.ended and await self._runs.health.workers() == 0:
+                    note(NO_WORKER)
+                while not (subscription.closed or subscription.ended) or seen < len(
+                    subscription.events
+                ):
+                    if (
+                        subscription.settled_or_waiting
+                        and not subscription.ended
+                        and seen == len(subscription.events)
+                    ):
+                        state = subscription.state
+                        asked = question_of(state) if state else None
+                        raise AwaitingApproval(self.run_id, in_doubt=asked is not None)
+                    await subscription.after(seen, spoken=spoken)
+                    for delta in subscription.deltas_after(spoken):
+                        hear(delta)
+                    spoken = subscription.spoken
+                    for event in subscription.events[seen:]:
+                        seen = event["id"]
+                        yield event
+        except StorageUnavailable:
+            raise Detached(self.run_id) from None
+
+    async def cancel(self) -> None:
+        """Cancel it. Raises `NotCancelled`."""
+        try:
+            await self._runs.cancel(self.run_id, by="the command line", owner=None)
+        except AlreadySettled:
+            pass  # its events tell
+        except StorageUnavailable:
+            raise NotCancelled(
+                "the database does not answer; the run is cancelled when it does, if it took that"
+            ) from None
+
+    async def record(self) -> dict[str, Any]:
+        """Its record. Raises `Detached`."""
+        try:
+            record: dict[str, Any] = shape(Run).plain(await self._runs.get(self.run_id, owner=None))
+            return record
+        except StorageUnavailable:
+            raise Detached(self.run_id) from None
+
+    async def leave(self) -> str:
+        """End its execution here, with no time for what is in flight."""
+        await self._runs.close(0)
+        if not self._kept:
+            return f"run {self.run_id} ends with this process: memory:// keeps nothing"
+        return f"run {self.run_id} is cancelled by the next `runwright serve` at the latest"
+
+
+# Where a command looks for runs, and for whose.
+
+
+def quiet_logging(settings: Settings) -> None:
+    """Log warnings only, where nobody asked for another level: the events tell the rest."""
+    level = settings.log_level if settings.log_level != "info" else "warning"
+    configure_logging(settings.log, level)
+
+
+def is_id(thread: str) -> bool:
+    """Whether it is the id of a thread, and not a name."""
+    try:
+        return str(UUID(thread)) == thread
+    except ValueError:
+        return False
+
+
+def owner_here(settings: Settings) -> str:
+    """Whose a run of this process is. Raises `NotStarted` where there are keys but not this one."""
+    if not settings.api_keys:
+        return DEFAULT_OWNER
+    if settings.api_key is None:
+        raise NotStarted("runs have owners here; set RUNWRIGHT_API_KEY to your key")
+    owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value())
+    if owner is None:
+        raise NotStarted("the key in RUNWRIGHT_API_KEY is none of RUNWRIGHT_API_KEYS")
+    return owner
+
+
+def checked_url(url: str) -> str:
+    """The address as it is given. Raises `NotWatched` where it is none."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise NotWatched(f"--url={url}: no address of a server; it has the form http://host:port")
+    return url
+
+
+def check_kept(database_url: str) -> None:
+    """Raises `NotWatched` where there can be no run, and nothing is to be created for that."""
+    if database_url == "memory://":
+        raise NotWatched("memory:// keeps runs inside their process; name its server with --url")
+    path = kept_in(database_url)
+    if path is not None and not path.exists():
+        raise NotWatched(f"there is no database {path}; RUNWRIGHT_DATABASE_URL names another one")
+
+
+# How it is shown: as lines, live on a terminal, or not at all beside what a program reads.
 
 
 class View(Protocol):
@@ -101,7 +310,7 @@ def open_view(run_id: str, *, as_json: bool) -> View:
     return PlainView(run_id, sys.stdout, sys.stderr)
 
 
-# Following one.
+# Following it to its end.
 
 
 CANCELLING = "cancelling; press Ctrl-C again not to wait for its end"

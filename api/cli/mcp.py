@@ -11,13 +11,12 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from api.cli.local_run import NotStarted
-from api.cli.run import checked_url, owner_here, quiet_logging
+from api.cli.follow import NotStarted, checked_url, owner_here, quiet_logging
 from api.cli.server_run import Proof
 from graph.compose import open_runs
 from graph.service import Runs
 from graph.settings import Settings
-from graph.storage.owned import DatabaseOwned
+from graph.storage.records import DatabaseOwned
 
 if TYPE_CHECKING:
     import httpx2

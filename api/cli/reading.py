@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 from urllib.parse import quote
 
-from api.cli.lines import EventLines, line, pretty
-from api.cli.local_run import NotWatched
-from api.cli.options import add_metadata, metadata_of
-from api.cli.run import BY, is_id, owner_here, quiet_logging, reached, told_in_a_line
+from api.cli.follow import NotWatched, is_id, owner_here, quiet_logging
+from api.cli.run import BY, add_metadata, metadata_of, reached, told_in_a_line
 from api.cli.server_run import ask, ask_events, ask_of_run, send
+from api.cli.text import EventLines, line, pretty
 from api.views import ExplanationAnswer, Run, shape
-from graph.commands.deletion import ThreadNotSettled
+from graph.commands.threads import ThreadNotSettled
 from graph.record.events import Event
 from graph.runs.accept import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
@@ -21,9 +20,16 @@ from graph.service import Runs
 from graph.settings import Settings
 from graph.state.status import STATUSES
 from graph.state.wording import counted, shortened
-from graph.storage.changes import Act, AuditPage, AuditQuery
+from graph.storage.records import (
+    Act,
+    AuditPage,
+    AuditQuery,
+    NameTaken,
+    Thread,
+    ThreadChange,
+    ThreadPage,
+)
 from graph.storage.search import LARGEST_BOUND, Page, Search, terms
-from graph.storage.threads import NameTaken, Thread, ThreadChange, ThreadPage
 
 #: Characters of a prompt in a line of the list.
 SHOWN = 60

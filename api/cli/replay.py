@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.cli.lines import line, pretty
-from api.cli.options import add_metadata, metadata_of
+from api.cli.follow import quiet_logging
 from api.cli.reading import found_page, found_thread
-from api.cli.run import quiet_logging, reached, told_in_a_line
+from api.cli.run import add_metadata, metadata_of, reached, told_in_a_line
 from api.cli.server_run import ask_of_run, send
-from graph.commands.dry_runs import FORMAT, RunReplay, compared
+from api.cli.text import line, pretty
 from graph.compose import make_replayer
 from graph.record.diff import Difference, What, differences, in_words
+from graph.runs.history import FORMAT, RunReplay, compared
 from graph.runs.replay import LiveRejected, Replayer
 from graph.service import Runs
 from graph.settings import Settings

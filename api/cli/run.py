@@ -1,4 +1,4 @@
-"""`runwright run` and what is done with a run: watch, retry, cancel, approve and reject it.
+"""`runwright run`, and what is done with a run: watch, retry, cancel, approve and reject it.
 
 In this process, or on the server that has the database.
 """
@@ -7,20 +7,24 @@ import argparse
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID
 
 import httpx
 
-from api.cli.follow import follow
-from api.cli.lines import in_doubt_lines, line
-from api.cli.local_run import (
+from api.cli.follow import (
     LocalRun,
     NotCancelled,
     NotDecided,
     NotStarted,
     NotWatched,
     RunSource,
+    check_kept,
+    checked_url,
+    follow,
+    is_id,
+    owner_here,
+    quiet_logging,
 )
 from api.cli.server_run import (
     ServerRun,
@@ -30,6 +34,7 @@ from api.cli.server_run import (
     post_order,
     post_task,
 )
+from api.cli.text import in_doubt_lines, line
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest
 from graph.compose import open_runs
 from graph.queue.executor import QueueFull
@@ -39,12 +44,78 @@ from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
 from graph.settings import Settings
-from graph.settings.keys import DEFAULT_OWNER, KeyRing
 from graph.state.status import SETTLED, WrongStatus
-from graph.storage.open import kept_in, owning
-from graph.storage.owned import DatabaseOwned
+from graph.storage.open import owning
+from graph.storage.records import DatabaseOwned
 from graph.storage.storage import StorageUnavailable
-from graph.telemetry.logs import configure_logging
+
+
+def add_task(task: argparse.ArgumentParser) -> None:
+    """What a run can be given."""
+    task.add_argument(
+        "task", nargs="+", help="what is to be done, in plain words; - reads the standard input"
+    )
+    task.add_argument("--json", action="store_true", help="print the whole record as JSON")
+    task.add_argument("--model", help="the model that plans it, one of those configured")
+    task.add_argument("--instructions", help="how it is to be planned, for models")
+    task.add_argument(
+        "--tool", action="append", metavar="NAME", help="a tool that it may use; once or more"
+    )
+    task.add_argument(
+        "--answer",
+        action=argparse.BooleanOptionalAction,
+        help="whether a model answers in words at its end (RUNWRIGHT_ANSWER)",
+    )
+    task.add_argument(
+        "--result-schema", metavar="FILE", help="JSON Schema of a shape that the answer has as well"
+    )
+    task.add_argument("--webhook", metavar="URL", help="where its end is posted as well")
+    task.add_argument("--thread", help="what it goes on with, by name or id; a new name begins it")
+    add_metadata(task, "stays with the run")
+
+
+def task_options(options: argparse.Namespace) -> RunOptions:
+    """What a run was given beside its task. Raises `NotStarted`."""
+    return RunOptions(
+        model=options.model,
+        instructions=options.instructions,
+        tools=options.tool,
+        answer=options.answer,
+        result_schema=options.result_schema and _schema_in(options.result_schema),
+        webhook=options.webhook,
+        metadata=metadata_of(options),
+    )
+
+
+def add_metadata(command: argparse.ArgumentParser, does: str) -> None:
+    """The option by which a command is given pairs; `does` says what for."""
+    command.add_argument(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="KEY:VALUE",
+        help=f"{does}; once or more",
+    )
+
+
+def metadata_of(options: argparse.Namespace) -> dict[str, str]:
+    """The pairs. Raises `NotStarted` for what is none."""
+    pairs = [given.partition(":") for given in options.metadata]
+    for key, colon, _ in pairs:
+        if not colon:
+            raise NotStarted(f"--metadata {key!r} should be a pair, as key:value")
+    return {key: value for key, _, value in pairs}
+
+
+def _schema_in(file: str) -> dict[str, Any]:
+    """The JSON Schema that a file has. Raises `NotStarted`."""
+    try:
+        schema = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise NotStarted(f"--result-schema {file}: no JSON can be read there: {error}") from None
+    if not isinstance(schema, dict):
+        raise NotStarted(f"--result-schema {file}: it should be a JSON Schema, which is an object")
+    return schema
 
 
 async def run_task(
@@ -63,12 +134,6 @@ async def run_task(
     quiet_logging(settings)
     async with _started(settings, task, options, thread) as run:
         return 0 if await follow(run, as_json=as_json) else 1
-
-
-def quiet_logging(settings: Settings) -> None:
-    """Log warnings only, where nobody asked for another level: the events tell the rest."""
-    level = settings.log_level if settings.log_level != "info" else "warning"
-    configure_logging(settings.log, level)
 
 
 @asynccontextmanager
@@ -97,14 +162,6 @@ def _of_thread(thread: str | None) -> dict[str, str]:
     return {"thread_id" if is_id(thread) else "thread_name": thread}
 
 
-def is_id(thread: str) -> bool:
-    """Whether it is the id of a thread, and not a name."""
-    try:
-        return str(UUID(thread)) == thread
-    except ValueError:
-        return False
-
-
 async def _check_free(
     runs: Runs, owner: str, *, thread_id: str | None = None, thread_name: str | None = None
 ) -> None:
@@ -115,18 +172,6 @@ async def _check_free(
             f"run {head.run_id} of the thread is {head.status} and comes first; start one with"
             " `runwright serve`, where it goes on, and try again"
         )
-
-
-def owner_here(settings: Settings) -> str:
-    """Whose a run of this process is. Raises `NotStarted` where there are keys but not this one."""
-    if not settings.api_keys:
-        return DEFAULT_OWNER
-    if settings.api_key is None:
-        raise NotStarted("runs have owners here; set RUNWRIGHT_API_KEY to your key")
-    owner = KeyRing(settings.api_keys).owner(settings.api_key.get_secret_value())
-    if owner is None:
-        raise NotStarted("the key in RUNWRIGHT_API_KEY is none of RUNWRIGHT_API_KEYS")
-    return owner
 
 
 async def _start(runs: Runs, task: str, owner: str, options: RunOptions, thread: str | None) -> str:
@@ -291,26 +336,6 @@ def told_in_a_line(failure: type[Exception] = NotWatched) -> Iterator[None]:
         raise failure("the database does not answer; the log line above says why") from None
     except (WrongStatus, QueueFull, NotPlanned, RetryRejected) as error:
         raise failure(str(error)) from None
-
-
-def checked_url(url: str) -> str:
-    """The address as it is given. Raises `NotWatched` where it is none."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise NotWatched(f"--url={url}: no address of a server; it has the form http://host:port")
-    return url
-
-
-def check_kept(database_url: str) -> None:
-    """Raises `NotWatched` where there can be no run, and nothing is to be created for that."""
-    if database_url == "memory://":
-        raise NotWatched("memory:// keeps runs inside their process; name its server with --url")
-    path = kept_in(database_url)
-    if path is not None and not path.exists():
-        raise NotWatched(f"there is no database {path}; RUNWRIGHT_DATABASE_URL names another one")
 
 
 async def _check_settled(runs: Runs, run_id: str) -> None:

@@ -1,32 +1,44 @@
-"""`runwright serve`: the HTTP server around the runs, from its socket to its end."""
+"""`runwright serve` and `runwright worker`: processes around runs, from socket to end."""
 
+import argparse
 import asyncio
 import gc
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from ipaddress import ip_address
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from queue import SimpleQueue
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from api.app import HttpLimits, create_app
-from api.errors.answers import encoded
+from api.errors.problems import HANDLERS, encoded
+from api.middleware.access import Authentication, Loopback, check_exposure
 from api.middleware.connections import guarded
+from api.middleware.guards import METRICS, MetricsPage
 from api.middleware.places import ConnectionLimits
 from graph.compose import open_runs
 from graph.queue.share import LoopShare
+from graph.service import Runs
 from graph.settings import InvalidSettings, Settings
-from graph.settings.keys import KeyRing
-from graph.storage.owned import ServerAddress
-from graph.telemetry.logs import configure_logging
+from graph.settings.configured import KeyRing
+from graph.storage.open import is_postgres
+from graph.storage.records import ServerAddress
+from graph.telemetry.server import configure_logging
 
 logger = logging.getLogger("runwright.server")
 
@@ -229,33 +241,150 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-# Who could reach the server where it is to listen.
+# The command lines of both.
 
 
-def check_exposure(settings: Settings) -> None:
-    """Raises `InvalidSettings` where others than this machine could reach a server without keys.
+#: What a command line may say of the settings of a process.
+_SETTINGS = ("host", "port", "workers", "in_flight", "max_executing", "metrics_port")
 
-    Warns where somebody may have meant to set the keys, and has set that of a client.
-    """
-    if settings.api_key and not settings.api_keys:
-        logger.warning(
-            "RUNWRIGHT_API_KEY is what commands send; this server asks for no key, since"
-            " RUNWRIGHT_API_KEYS is not set"
-        )
-    if settings.api_keys or settings.open_to_all or only_loopback(settings.host):
-        return
-    raise InvalidSettings(
-        f"without keys the server listens on loopback only, not on {settings.host}; make a key with"
-        " `runwright key new NAME` and set RUNWRIGHT_API_KEYS, or let everybody who reaches it in"
-        " with RUNWRIGHT_OPEN_TO_ALL=true"
+
+def add_processes(commands: Any) -> Sequence[argparse.ArgumentParser]:
+    """The command lines of a server and of a worker, among those of all commands."""
+    server = commands.add_parser("serve", help="start the HTTP server")
+    server.add_argument("--host", help="address to listen on (RUNWRIGHT_HOST)")
+    server.add_argument("--port", help="port to listen on, 0 for a free one (RUNWRIGHT_PORT)")
+    server.add_argument(
+        "--workers",
+        choices=["0", "1"],
+        help="share a Postgres database: 0 leaves runs to workers (RUNWRIGHT_WORKERS)",
     )
+    server.set_defaults(process=serve)
+    worker = commands.add_parser(
+        "worker", help="execute runs that the servers of a Postgres database accept"
+    )
+    worker.add_argument("--in-flight", help="runs begun at once (RUNWRIGHT_IN_FLIGHT)")
+    worker.add_argument(
+        "--slots",
+        dest="max_executing",
+        metavar="SLOTS",
+        help="of them computing at once (RUNWRIGHT_MAX_EXECUTING)",
+    )
+    worker.add_argument("--host", help="address to answer /metrics on (RUNWRIGHT_HOST)")
+    worker.add_argument(
+        "--metrics-port", help="port to answer /metrics on, else none (RUNWRIGHT_METRICS_PORT)"
+    )
+    worker.set_defaults(process=work, workers=1)
+    return server, worker
 
 
-def only_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
+def process_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line of a server or a worker says of the settings."""
+    return {name: given for name, given in vars(options).items() if name in _SETTINGS}
+
+
+# A worker: it executes runs that servers accept, and tells how it does.
+
+
+worker_logger = logging.getLogger("runwright.worker")
+
+#: How long a worker continues with what it has at its end, in seconds, unless a setting says so.
+WORKER_GRACE = 60.0
+
+
+async def work(settings: Settings) -> None:
+    """Execute runs until SIGTERM or SIGINT, then give back what does not end within the grace.
+
+    Raises `InvalidSettings` and `PortTaken` for what its metrics are to listen on, and what
+    `open_runs` raises.
+    """
+    configure_logging(settings.log, settings.log_level)
+    if not is_postgres(settings.database_url):
+        raise InvalidSettings(
+            "a worker executes runs of a Postgres database that servers share; set"
+            " RUNWRIGHT_DATABASE_URL to postgresql://…, or run `runwright serve` alone"
+        )
+    grace = settings.grace if "grace" in settings.model_fields_set else WORKER_GRACE
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    share = LoopShare()
+    loop.set_task_factory(share.make_task)
+    with _listening(settings) as listener:
+        async with (
+            open_runs(settings, answering=(working := asyncio.Event()), share=share) as runs,
+            _scraped(runs, settings, listener),
+        ):
+            working.set()
+            about = {"metrics": listener and f"{_metrics_url(settings, listener)}{METRICS}"}
+            worker_logger.info("working", extra={"slots": settings.max_executing, **about})
+            await stop.wait()
+            worker_logger.info("stopping")
+            await runs.close(grace)
+    worker_logger.info("stopped")
+
+
+# What Prometheus and probes ask a worker.
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket | None]:
+    """A socket for who asks how the worker does, if there is to be one."""
+    if settings.metrics_port is None:
+        yield None
+        return
+    check_exposure(settings)
+    with listen(settings.host, settings.metrics_port) as listener:
+        yield listener
+
+
+def _metrics_url(settings: Settings, listener: socket.socket) -> str:
+    return url_of(settings.host, listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def _scraped(
+    runs: Runs, settings: Settings, listener: socket.socket | None
+) -> AsyncIterator[None]:
+    """Answer at the socket for as long as the context lasts."""
+    if listener is None:
+        yield
+        return
+    server = _MetricsServer(
+        uvicorn.Config(_metrics_app(runs, settings), log_config=None, access_log=False)
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return True  # nothing can listen there, as is told by who tries
-    addresses = [ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
-    return all(address.is_loopback for address in addresses)
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=REQUEST_GRACE)
+
+
+def _metrics_app(runs: Runs, settings: Settings) -> Starlette:
+    """`/metrics`, for whom a server has them too, and `/health/live`."""
+    keys = KeyRing(settings.api_keys)
+    page = MetricsPage(settings.metrics, keys=bool(keys))
+    app = Starlette(
+        routes=[Route(METRICS, page.answer), Route("/health/live", _live)],
+        middleware=[
+            Middleware(ExceptionMiddleware, handlers=HANDLERS),
+            Middleware(Loopback, allowed_hosts=host_names(settings)),
+            Middleware(Authentication, keys=keys),
+        ],
+        exception_handlers=HANDLERS,
+    )
+    app.state.runs = runs
+    return app
+
+
+async def _live(_: Request) -> Response:
+    return Response(status_code=204)
+
+
+class _MetricsServer(uvicorn.Server):
+    """One that leaves signals to the worker."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Called by uvicorn around all that it does."""
+        yield

@@ -13,8 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from api.cli.lines import waiting_behind
-from api.cli.local_run import (
+from api.cli.follow import (
     Detached,
     Hear,
     NotCancelled,
@@ -24,11 +23,12 @@ from api.cli.local_run import (
     NotWatched,
     unheard,
 )
+from api.cli.text import waiting_behind
 from api.routes.server import NONCE, PROOF
 from graph.record.events import TIMES, Event
 from graph.runs.accept import NO_OPTIONS, RunOptions
 from graph.runs.watch import AnswerDelta
-from graph.storage.owned import DatabaseOwned
+from graph.storage.records import DatabaseOwned
 
 if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent

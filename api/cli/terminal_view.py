@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from api.cli.lines import EventLines, line
+from api.cli.text import EventLines, line
 from graph.record.events import Event, EventType
 from graph.runs.watch import AnswerDelta
 from graph.state.wording import printable

@@ -1,25 +1,30 @@
-"""The page at `/`, and the files below `/console`: read once, compressed once, from the package.
+"""The pages for people: the console at `/`, its files below `/console`, and the API's at `/docs`.
 
-At `/session` its key becomes a session, which the browser keeps where no script can read it.
+They are read once and compressed once, from packages. At `/session` the console's key becomes a
+session, which the browser keeps where no script can read it.
 """
 
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
-from starlette.routing import BaseRoute, Route
+from starlette.datastructures import Headers
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
+from starlette.types import Scope
 
 from api.middleware.access import COOKIE, OWNER, KeyRefused, Sessions, token_in
 from api.schemas import Body, Text
-from graph.settings.keys import KeyRing
+from graph.settings.configured import KeyRing
 
 FOLDER = Path(__file__).parent / "static"
 
@@ -165,3 +170,99 @@ def session_routes(keys: KeyRing, sessions: Sessions) -> list[BaseRoute]:
         Route("/session", call, methods=[method], include_in_schema=False)
         for method, call in calls.items()
     ]
+
+
+# The API's pages, without any outside address: they work with no network.
+
+
+# The page needs inline script and style; that it loads nothing from outside is the browser's
+# to enforce, not only ours to promise.
+_DOCS_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
+    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def docs_routes() -> list[BaseRoute]:
+    """`/openapi.json`; `/docs`, and below it the files of Swagger UI that the package
+    fastapi-offline ships.
+    """
+    compressed = _Compressed()
+    return [
+        Route("/openapi.json", _document(compressed)),
+        Route("/docs", _docs),
+        Mount("/docs/assets", _Assets(compressed, packages=[("fastapi_offline", "static")])),
+    ]
+
+
+def _takes_gzip(headers: Headers) -> bool:
+    return "gzip" in headers.get("accept-encoding", "")
+
+
+class _Compressed:
+    """What never changes is compressed once: anybody may ask for it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    async def answer(
+        self, name: str, read: Callable[[], bytes], kind: str | None, **headers: str
+    ) -> Response:
+        """The compressed form of what `read` returns, of some media type."""
+        if name not in self._kept:
+            self._kept[name] = await asyncio.to_thread(lambda: gzip.compress(read()))
+        named = {**headers, "Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
+        return Response(self._kept[name], 200, named, kind)
+
+
+def _document(compressed: _Compressed) -> Callable[[Request], Awaitable[Response]]:
+    """Answers what the API says of itself, which is encoded once."""
+    encoded: list[bytes] = []
+
+    async def document(request: Request) -> Response:
+        if not encoded:
+            encoded.append(bytes(JSONResponse(request.app.openapi()).body))
+        kind, path = "application/json", request.url.path
+        if _takes_gzip(request.headers):
+            return await compressed.answer(path, lambda: encoded[0], kind)
+        return Response(encoded[0], 200, {"Vary": "Accept-Encoding"}, kind)
+
+    return document
+
+
+class _Assets(StaticFiles):
+    """The files, as they are or compressed."""
+
+    def __init__(self, compressed: _Compressed, **given: Any) -> None:
+        super().__init__(**given)
+        self._compressed = compressed
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file; each form of it has an ETag of its own."""
+        answer = await super().get_response(path, scope)
+        asked = Headers(scope=scope)
+        if not isinstance(answer, FileResponse) or not _takes_gzip(asked) or "range" in asked:
+            return answer
+        etag = answer.headers["etag"].removesuffix('"') + '-gzip"'
+        headers = {"ETag": etag, "Last-Modified": answer.headers["last-modified"]}
+        if self.is_not_modified(Headers(headers), asked):
+            return NotModifiedResponse(Headers({**headers, "Vary": "Accept-Encoding"}))
+        file = Path(answer.path)
+        return await self._compressed.answer(
+            str(file), file.read_bytes, answer.media_type, **headers
+        )
+
+
+async def _docs(request: Request) -> Response:
+    # Relative addresses hold below any prefix that a proxy adds.
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=request.app.title,
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="data:,",
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    page.headers["Content-Security-Policy"] = _DOCS_POLICY
+    return page

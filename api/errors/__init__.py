@@ -1,4 +1,4 @@
 """Every error that leaves the server: the one table of problems, and how one is answered.
 
-Others use `answers`, `kinds` and `problems`.
+Others use `kinds` and `problems`.
 """

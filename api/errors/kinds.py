@@ -1,8 +1,9 @@
 """What a kind of problem is, and the kinds that are about requests and not about runs.
 
-A kind has a status, words, and the fields that are at fault. Refused whatever they ask for are
-requests by whom: no key, a foreign host or page; and by how much: too large, too slow, too many,
-no room left. Last comes what LangGraph's protocol asks for, and this server does not do.
+A kind has a status, words, and the fields that are at fault. First come requests that cannot be
+read, or lead to nothing. Refused whatever they ask for are requests by whom: no key, a foreign host
+or page; and by how much: too large, too slow, too many, no room left. Last comes what LangGraph's
+protocol asks for, and this server does not do.
 """
 
 import math
@@ -10,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
+from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
@@ -25,7 +27,7 @@ from api.middleware.connections import (
     TooManyConnections,
     TooSlow,
 )
-from api.middleware.guards import BodyTooLarge, MetricsRefused, TooManyStreams
+from api.middleware.guards import BodyCutOff, BodyTooLarge, MetricsRefused, TooManyStreams
 from graph.queue.executor import QueueFull
 from graph.queue.fair import NoRoom, RunUsedUp, TooManyPosts
 from graph.runs.threads import ThreadBusy
@@ -86,6 +88,91 @@ class Kind:
     def type(self) -> str:
         """The URI that names this kind; it stays the same when the wording changes."""
         return f"urn:runwright:problem:{self.name}"
+
+
+class NotReady(Exception):
+    """The server is up but should get no traffic now; the message says why."""
+
+
+class McpMissing(Exception):
+    """What an MCP server needs is not installed."""
+
+
+def _allow(_: HTTPException, request: Request) -> dict[str, str]:
+    # Starlette names the methods of the first route of a path only, and none of what is mounted,
+    # which is static here. A mount also changes the root path that routes are matched below.
+    root = request.scope.get("app_root_path", "")
+    scope = {**request.scope, "root_path": root, "path_params": {}}
+    matches = [(route, *route.matches(scope)) for route in request.app.routes]
+    routes = [(route, found) for route, match, found in matches if match is not Match.NONE]
+    # `/runs/wait` is not the run with the id `wait`.
+    exact = [route for route, found in routes if not found.get("path_params")]
+    methods = {
+        method
+        for route in exact or [route for route, _ in routes]
+        for method in getattr(route, "methods", ("GET",))
+    }
+    return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
+
+
+def _named(errors: list[FieldError]) -> str:
+    return "; ".join(f"{error['field']}: {error['message']}" for error in errors)
+
+
+#: What is answered to requests that cannot be read, or lead to nothing here or now.
+REQUESTS: Mapping[Cause, Kind] = {
+    RequestValidationError: Kind(
+        400,
+        "invalid-request",
+        "The request is not valid",
+        lambda e, _: _named(field_errors(e)),
+        errors=field_errors,
+    ),
+    400: Kind(
+        400,
+        "unreadable-body",
+        "The body could not be read",
+        lambda *_: "The body ended early or could not be read; send the request again.",
+    ),
+    404: Kind(
+        404,
+        "path-not-found",
+        "There is nothing here",
+        lambda _, r: f"Nothing is at {r.url.path[:100]!r}. /docs describes every path.",
+    ),
+    405: Kind(
+        405,
+        "method-not-allowed",
+        "The path has no such method",
+        lambda e, r: (
+            f"{r.url.path[:100]!r} does not answer {r.method[:20]}, but {_allow(e, r)['Allow']}."
+        ),
+        headers=_allow,
+    ),
+    BodyCutOff: Kind(
+        503,
+        "body-cut-off",
+        "The server is stopping",
+        lambda *_: (
+            "The server stops before the body was whole; nothing was read of it. Send the "
+            "request again, all of it, when the server is back."
+        ),
+        headers=lambda *_: {"Connection": "close", **retry_after(RETRY_AFTER)},
+    ),
+    McpMissing: Kind(
+        501,
+        "mcp-missing",
+        "MCP is not installed",
+        lambda *_: "What MCP needs is not installed at this server; `make mcp` installs it.",
+    ),
+    NotReady: Kind(
+        503,
+        "not-ready",
+        "The server is not ready",
+        lambda e, _: str(e),
+        headers=lambda *_: retry_after(RETRY_AFTER),
+    ),
+}
 
 
 #: What is answered to requests that are refused whatever they ask for.

@@ -1,51 +1,45 @@
-"""Every error that leaves the server, in one table: exception to kind of problem."""
+"""Every error that leaves the server: one table, exception to kind of problem, and the answers."""
 
-from collections.abc import Mapping
+import logging
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import HTTPException, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.routing import Match
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException as RoutingError
+from starlette.requests import ClientDisconnect
 
 from api.errors.kinds import (
+    MEDIA_TYPE,
     PROTOCOL,
     REFUSALS,
+    REQUESTS,
     RETRY_AFTER,
     Cause,
     FieldError,
     Kind,
-    field_errors,
     retry_after,
 )
-from api.middleware.guards import BodyCutOff
 from api.streams import EventNotFound
 from graph.commands.approval import NotInDoubt, NotWaiting
-from graph.commands.call import ToolNotFound
-from graph.commands.deletion import NotSettled, ThreadNotSettled
-from graph.commands.dry_runs import NotReplayable
-from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
+from graph.commands.seeded import ForkRejected, ToolNotFound
+from graph.commands.threads import NotSettled, ThreadNotSettled
 from graph.queue.executor import NotAccepting
 from graph.runs.accept import ChoiceRejected, KeyReused
 from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
-from graph.runs.history import CheckpointNotFound
+from graph.runs.history import CheckpointNotFound, NotReplayable
 from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
+from graph.storage.records import NameTaken
 from graph.storage.search import InvalidCursor, SearchTooLarge
 from graph.storage.storage import StorageUnavailable
-from graph.storage.threads import NameTaken
-from nodes.approval.edited_plan import PlanUnfit
-from nodes.approval.in_doubt import AnswerUnfit
-
-
-class NotReady(Exception):
-    """The server is up but should get no traffic now; the message says why."""
-
-
-class McpMissing(Exception):
-    """What an MCP server needs is not installed."""
+from nodes.approval.questions import AnswerUnfit, PlanUnfit
 
 
 class OutputNotFound(Exception):
@@ -58,23 +52,6 @@ class OutputNotFound(Exception):
             if blob is None
             else f"Attempt {n} has kept no bytes with the SHA-256 {blob}; its output names them."
         )
-
-
-def _allow(_: HTTPException, request: Request) -> dict[str, str]:
-    # Starlette names the methods of the first route of a path only, and none of what is mounted,
-    # which is static here. A mount also changes the root path that routes are matched below.
-    root = request.scope.get("app_root_path", "")
-    scope = {**request.scope, "root_path": root, "path_params": {}}
-    matches = [(route, *route.matches(scope)) for route in request.app.routes]
-    routes = [(route, found) for route, match, found in matches if match is not Match.NONE]
-    # `/runs/wait` is not the run with the id `wait`.
-    exact = [route for route, found in routes if not found.get("path_params")]
-    methods = {
-        method
-        for route in exact or [route for route, _ in routes]
-        for method in getattr(route, "methods", ("GET",))
-    }
-    return {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
 
 
 #: What may have been stored although it could not be told, by the end of its path.
@@ -96,22 +73,12 @@ def _storage_detail(error: StorageUnavailable, request: Request) -> str:
     return f"{stored} Try again; /health tells when it answers."
 
 
-def _named(errors: list[FieldError]) -> str:
-    return "; ".join(f"{error['field']}: {error['message']}" for error in errors)
-
-
 def _reasons(error: Any) -> list[FieldError]:
     return [FieldError(field=error.field, message=reason) for reason in error.reasons]
 
 
+#: All of them.
 PROBLEMS: Mapping[Cause, Kind] = {
-    RequestValidationError: Kind(
-        400,
-        "invalid-request",
-        "The request is not valid",
-        lambda e, _: _named(field_errors(e)),
-        errors=field_errors,
-    ),
     PromptRejected: Kind(
         400,
         "prompt-rejected",
@@ -181,12 +148,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda e, _: f"{e}.",
         errors=_reasons,
     ),
-    400: Kind(
-        400,
-        "unreadable-body",
-        "The body could not be read",
-        lambda *_: "The body ended early or could not be read; send the request again.",
-    ),
     RunNotFound: Kind(
         404,
         "run-not-found",
@@ -225,21 +186,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "output-not-found",
         "The run has no such output",
         lambda e, _: str(e),
-    ),
-    404: Kind(
-        404,
-        "path-not-found",
-        "There is nothing here",
-        lambda _, r: f"Nothing is at {r.url.path[:100]!r}. /docs describes every path.",
-    ),
-    405: Kind(
-        405,
-        "method-not-allowed",
-        "The path has no such method",
-        lambda e, r: (
-            f"{r.url.path[:100]!r} does not answer {r.method[:20]}, but {_allow(e, r)['Allow']}."
-        ),
-        headers=_allow,
     ),
     AlreadySettled: Kind(
         409,
@@ -316,16 +262,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"The run is {e.status}; {e.rule}, while `current.not_before` is in the future."
         ),
     ),
-    BodyCutOff: Kind(
-        503,
-        "body-cut-off",
-        "The server is stopping",
-        lambda *_: (
-            "The server stops before the body was whole; nothing was read of it. Send the "
-            "request again, all of it, when the server is back."
-        ),
-        headers=lambda *_: {"Connection": "close", **retry_after(RETRY_AFTER)},
-    ),
     NotAccepting: Kind(
         503,
         "not-accepting",
@@ -338,19 +274,6 @@ PROBLEMS: Mapping[Cause, Kind] = {
         "storage-unavailable",
         "The storage does not answer",
         _storage_detail,
-        headers=lambda *_: retry_after(RETRY_AFTER),
-    ),
-    McpMissing: Kind(
-        501,
-        "mcp-missing",
-        "MCP is not installed",
-        lambda *_: "What MCP needs is not installed at this server; `make mcp` installs it.",
-    ),
-    NotReady: Kind(
-        503,
-        "not-ready",
-        "The server is not ready",
-        lambda e, _: str(e),
         headers=lambda *_: retry_after(RETRY_AFTER),
     ),
     ThreadNotFound: Kind(
@@ -378,6 +301,7 @@ PROBLEMS: Mapping[Cause, Kind] = {
             f"for its end, or cancel it with POST /runs/{e.run_id}/cancel."
         ),
     ),
+    **REQUESTS,
     **REFUSALS,
     **PROTOCOL,
     Exception: Kind(
@@ -387,3 +311,74 @@ PROBLEMS: Mapping[Cause, Kind] = {
         lambda *_: "The fault is ours. The server's log explains it under the id in `instance`.",
     ),
 }
+
+
+# How one is answered: as application/problem+json.
+
+
+logger = logging.getLogger("runwright.http")
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The answer to `error`."""
+    kind, body = problem(request, error)
+    return JSONResponse(body, kind.status, kind.headers(error, request), MEDIA_TYPE)
+
+
+async def leave_unanswered(_request: Request, _error: ClientDisconnect) -> Response:
+    """What ends a request whose client has gone before all of it was here; nobody reads it."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+def problem(request: Request, error: Exception) -> tuple[Kind, dict[str, Any]]:
+    """What is told of `error`; one that is nobody's request's fault is logged under a new id."""
+    kind = _kind_of(error)
+    body = _body(kind, kind.detail(error, request))
+    if errors := kind.errors(error):
+        body["errors"] = errors
+    if kind.status == 500:
+        error_id = uuid.uuid4()
+        body["instance"] = error_id.urn
+        logger.error(
+            "%s %s failed, error id %s", request.method, request.url.path, error_id, exc_info=error
+        )
+    return kind, body
+
+
+def encoded(error: Exception) -> bytes:
+    """The whole answer to what is no request yet, after which the connection is closed.
+
+    `error` is of a kind whose detail is told without a request.
+    """
+    kind = _kind_of(error)
+    nothing: Any = None
+    body = to_json(_body(kind, kind.detail(error, nothing)))
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+        **kind.headers(error, nothing),
+    }
+    lines = [f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _body(kind: Kind, detail: str) -> dict[str, Any]:
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
+
+
+#: For Starlette's `ExceptionMiddleware` and `FastAPI(exception_handlers=...)`. Routing errors are
+#: named, or both would answer those whose status the table does not have with text of their own.
+HANDLERS: dict[Cause, Handler] = {
+    **dict.fromkeys([*PROBLEMS, RoutingError], respond),
+    ClientDisconnect: leave_unanswered,  # no fault of ours to be logged
+}
+
+
+def _kind_of(error: Exception) -> Kind:
+    if isinstance(error, RoutingError) and error.status_code in PROBLEMS:
+        return PROBLEMS[error.status_code]
+    return next(PROBLEMS[cause] for cause in type(error).__mro__ if cause in PROBLEMS)

@@ -1,24 +1,35 @@
 """From a request to a run: begun anew, gone on with, answered, or forked from a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
-from api.errors.kinds import AssistantNotFound, NothingAsked, unprocessable
-from api.lg.history import ThreadHistory, opened
-from api.lg.messages import SettledMessages, prompt_of
-from api.lg.questions import answer
-from api.lg.requests import NO_RECURSION_LIMIT, Choices, RunBody, as_text, kept
-from api.lg.stream_parts import END, MODES, Position
-from api.lg.views import ASSISTANT_ID, GRAPH, OURS
-from graph.commands.fork import EDITED, Edits
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.errors.kinds import NothingAsked, unprocessable
+from api.lg.history import SettledMessages, ThreadHistory, opened
+from api.lg.requests import (
+    NO_RECURSION_LIMIT,
+    Choices,
+    RunBody,
+    as_text,
+    check_assistant,
+    check_modes,
+    is_alone,
+    kept,
+    own_metadata,
+)
+from api.lg.stream_parts import END, Position
+from api.lg.views import question, task_of
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import EDITED, Edits
 from graph.record.record import Record
 from graph.runs.accept import RunOptions
 from graph.runs.threads import ThreadBusy, ThreadNotFound
 from graph.service import Runs
-from graph.state import RunState, marks, question_of
+from graph.state import ResolvedAs, RunState, marks, question_of
 from graph.state.status import SETTLED
+from nodes.approval.questions import AnswerUnfit, PlanUnfit
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ class Beginner:
         check_assistant(body.assistant_id)
         _check(body)
         choices = _choices(body, thread_id)
-        prompt = _prompt(body.input)
+        prompt = task_of(body.input)
         place = _checkpoint(body, choices, thread_id)
         if thread_id is None:
             if body.command is not None and body.command.resume is not None:
@@ -105,25 +116,6 @@ class Beginner:
         return await _start(runs, body, choices, prompt, thread_id, by=by, owner=owner)
 
 
-def check_assistant(name: str) -> None:
-    """Raises `AssistantNotFound` for what is neither the assistant's id nor its graph's name."""
-    if name not in (GRAPH, ASSISTANT_ID):
-        raise AssistantNotFound(name)
-
-
-def check_modes(modes: list[str]) -> list[str]:
-    """The modes that are streamed; `values` where none are said. Raises `Unprocessable`."""
-    for mode in modes:
-        if mode not in MODES:
-            raise unprocessable("stream_mode", f"{mode[:60]!r} is none of {', '.join(MODES)}")
-    return modes or ["values"]
-
-
-def is_alone(body: RunBody) -> bool:
-    """Whether a run is to be refused beside another, which the storage decides where two race."""
-    return body.multitask_strategy == "reject"
-
-
 def _check(body: RunBody) -> None:
     """Raises `Unprocessable` for what no run here can be given."""
     check_modes(body.stream_mode)
@@ -164,29 +156,6 @@ def _checkpoint(body: RunBody, choices: Choices, thread_id: str | None) -> str |
     return next(iter(given), None)
 
 
-def _prompt(given: Any) -> str | None:
-    """The task of an input, None without one. Raises `Unprocessable`."""
-    if given is None:
-        return None
-    if not isinstance(given, dict):
-        raise unprocessable("input", 'is {"prompt": …} or {"messages": […]}')
-    given = {name: value for name, value in given.items() if value is not None}
-    if not given:
-        return None  # as chat pages send it beside an answer
-    if unknown := [name for name in given if name not in ("prompt", "messages")]:
-        raise unprocessable(f"input.{unknown[0][:60]}", "is not supported: prompt or messages is")
-    if len(given) != 1:
-        raise unprocessable("input", "has either a prompt or messages")
-    if "prompt" in given:
-        if not isinstance(given["prompt"], str):
-            raise unprocessable("input.prompt", "must be text")
-        return given["prompt"]
-    try:
-        return prompt_of(given["messages"])
-    except ValueError as error:
-        raise unprocessable("input.messages", str(error)) from None
-
-
 def _options(body: RunBody, choices: Choices) -> RunOptions:
     return RunOptions(
         model=choices.model,
@@ -194,20 +163,8 @@ def _options(body: RunBody, choices: Choices) -> RunOptions:
         tools=choices.tools,
         answer=choices.answer,
         webhook=body.webhook,
-        metadata=as_text(_own(body.config.metadata)) | kept(body.metadata),
+        metadata=as_text(own_metadata(body.config.metadata)) | kept(body.metadata),
     )
-
-
-def _own(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a configuration's metadata what does not say where the call is made in a graph elsewhere.
-
-    `RemoteGraph` as a node sends all that LangGraph knows its graph by.
-    """
-    return {
-        name: value
-        for name, value in metadata.items()
-        if name not in OURS and not name.startswith("langgraph_")
-    }
 
 
 def _check_given_nothing(body: RunBody, choices: Choices) -> None:
@@ -304,3 +261,129 @@ async def _continued(
     request = RetryRequest(alone=is_alone(body))
     record = await runs.retry(run_id, request, by=by, owner=owner)
     return Begun(record, Position(before["last_event_id"], END))
+
+
+# Answers to what a run asks, as decisions about it.
+
+
+#: An id of an interrupt, as LangGraph's are.
+_ID_LENGTH = 32
+
+
+class _Action(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    args: dict[str, Any]
+
+
+class _Reviewed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["approve", "edit", "reject"] = Field(alias="type")
+    message: str | None = None
+    edited_action: _Action | None = None
+
+
+class _Review(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    decisions: list[_Reviewed]
+
+
+def _decided(given: dict[str, Any], steps: Sequence[Mapping[str, Any]]) -> Any:
+    """What decisions about each step come to for the plan. Raises `Unprocessable`."""
+    decisions = _read(_Review, given).decisions
+    if len(decisions) != len(steps):
+        raise unprocessable("command.resume.decisions", f"are as many as steps: {len(steps)}")
+    for number, one in enumerate(decisions):
+        where = f"command.resume.decisions.{number}"
+        if (one.kind == "edit") != (one.edited_action is not None):
+            raise unprocessable(f"{where}.edited_action", "goes with edit, and edit with it")
+        if one.message is not None and one.kind != "reject":
+            raise unprocessable(f"{where}.message", "goes with reject only")
+    if refused := [one for one in decisions if one.kind == "reject"]:
+        said = "; ".join(one.message for one in refused if one.message)
+        return {"what": "rejected", "reason": said or None}
+    if not any(one.edited_action for one in decisions):
+        return True
+    edited = [
+        {"tool": one.edited_action.name, "input": one.edited_action.args}
+        if one.edited_action
+        else {"tool": step["tool"], "input": step["input"], "reasoning": step["reasoning"]}
+        for one, step in zip(decisions, steps, strict=True)
+    ]
+    return {"plan": {"steps": edited}}
+
+
+class _PlanAnswer(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    what: Literal["approved", "rejected"] = "approved"
+    plan: Any = None
+    reason: str | None = Field(None, max_length=2_000)
+
+
+class _DoubtAnswer(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    decided: ResolvedAs = Field(alias="as")
+    output: Any = None
+
+
+async def answer(runs: Runs, state: RunState, given: Any, *, by: str, owner: str) -> Record:
+    """Let a waiting run go on as a person says; its record by then.
+
+    Raises `NothingAsked`, `Unprocessable` for an answer that decides nothing, or cannot be carried
+    out, and what `Runs.approve`, `Runs.reject` and `Runs.resolve` raise.
+    """
+    asked = question(state, runs.tools)
+    if asked is None:
+        raise NothingAsked("the thread waits for no answer")
+    given = _addressed(given, asked["id"])
+    run_id = state["run_id"]
+    try:
+        if question_of(state):
+            doubt = _read(_DoubtAnswer, {"as": given} if isinstance(given, str) else given)
+            return await runs.resolve(run_id, doubt.decided, doubt.output, by=by, owner=owner)
+        if isinstance(given, dict) and "decisions" in given:
+            given = _decided(given, asked["value"]["plan"]["steps"])
+        if isinstance(given, bool):
+            given = {"what": "approved" if given else "rejected"}
+        plan = _read(_PlanAnswer, given)
+        if plan.what == "rejected":
+            if plan.plan is not None:
+                raise unprocessable("command.resume.plan", "a plan that is rejected has no other")
+            return await runs.reject(run_id, by=by, owner=owner, reason=plan.reason)
+        if plan.reason is not None:
+            raise unprocessable("command.resume.reason", "goes with rejected only")
+        return await runs.approve(run_id, by=by, owner=owner, plan=plan.plan)
+    except PlanUnfit as unfit:
+        raise unprocessable("command.resume.plan", "; ".join(unfit.reasons)) from None
+    except AnswerUnfit as unfit:
+        where = f"command.resume.{unfit.field}"
+        raise unprocessable(where, "; ".join(unfit.reasons)) from None
+
+
+def _addressed(given: Any, asked: str) -> Any:
+    """The answer to this question, where answers come by the ids of their questions."""
+    if not isinstance(given, dict) or not given or not all(map(_is_id, given)):
+        return given
+    if [*given] != [asked]:
+        raise NothingAsked(f"the thread asks {asked}, and nothing else")
+    return given[asked]
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == _ID_LENGTH and all(digit in "0123456789abcdef" for digit in name)
+
+
+def _read(kind: type[Any], given: Any) -> Any:
+    if not isinstance(given, dict):
+        raise unprocessable("command.resume", "decides nothing; see the question's response_schema")
+    try:
+        return kind.model_validate(given)
+    except ValidationError as invalid:
+        fault = invalid.errors(include_url=False, include_context=False)[0]
+        where = ".".join(["command", "resume", *map(str, fault["loc"])])
+        raise unprocessable(where, f"{fault['msg']}; see the question's response_schema") from None

@@ -7,6 +7,8 @@ run's first is the one that the thread was at when that run began: what it follo
 whatever becomes of an earlier run, and each parent is older than its child.
 """
 
+import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -14,18 +16,46 @@ from typing import Any
 
 from langgraph.types import StateSnapshot
 
-from api.lg.messages import MOST_RUNS, Message, SettledMessages, messages_of
 from api.lg.requests import as_text, canonical
-from api.lg.views import empty_state, state_view, values_of
+from api.lg.views import MOST_RUNS, OURS, Message, messages_of, question, values_of
 from graph.record.events import events
 from graph.runs.history import CheckpointNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
 from graph.state import RunState, Status, whole
 from graph.state.status import SETTLED
+from tools.toolbox import Tool
 
 #: So many checkpoints are looked through for those that a filter lets pass.
 MOST_SOUGHT, SOUGHT_AT_ONCE = 2_000, 200
+
+
+class SettledMessages:
+    """The messages of runs that have ended, kept while there is room: they are told with each
+    later run of their thread.
+    """
+
+    def __init__(self, room: int = 4 * 2**20) -> None:
+        self._room = room
+        self._kept: OrderedDict[tuple[str, int], tuple[list[Message], int]] = OrderedDict()
+        self._size = 0
+
+    def of(self, state: RunState) -> list[Message]:
+        """The messages of a run."""
+        if state["status"] not in SETTLED:
+            return messages_of(state)
+        place = state["run_id"], state["generation"]
+        if (kept := self._kept.get(place)) is not None:
+            self._kept.move_to_end(place)
+            return kept[0]
+        messages = messages_of(state)
+        size = len(json.dumps(messages))
+        self._kept[place] = messages, size
+        self._size += size
+        while self._size > self._room:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self._size -= gone
+        return messages
 
 
 class ThreadHistory:
@@ -250,3 +280,84 @@ def _fits(wanted: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
 
 def _id(snapshot: StateSnapshot) -> str:
     return str(snapshot.config["configurable"]["checkpoint_id"])
+
+
+# A thread at one of its checkpoints, or before the first.
+
+
+_NO_SUBGRAPH = {"checkpoint_ns": ""}
+
+
+def checkpoint_view(thread_id: str, checkpoint_id: str | None) -> dict[str, Any]:
+    """A checkpoint as clients name it."""
+    return {
+        "thread_id": thread_id,
+        **_NO_SUBGRAPH,
+        "checkpoint_id": checkpoint_id,
+    }
+
+
+def state_view(
+    thread_id: str,
+    snapshot: StateSnapshot,
+    parent: str | None,
+    messages: Sequence[Message],
+    tools: Mapping[str, Tool],
+) -> dict[str, Any]:
+    """A thread at a checkpoint of one of its runs; `parent` is the id of the one before it."""
+    state = whole(snapshot.values)
+    asked = question(state, tools) if state.get("status") else None
+    own = str(snapshot.config["configurable"]["checkpoint_id"])
+    tasks = [
+        {
+            "id": task.id,
+            "name": task.name,
+            "path": [*task.path],
+            "error": str(task.error) if task.error else None,
+            "interrupts": [asked] if asked else [],
+            "checkpoint": None,
+            "state": None,
+            "result": task.result,
+        }
+        for task in snapshot.tasks
+    ]
+    return {
+        "values": values_of(state, messages) if state.get("status") else dict(snapshot.values),
+        "next": [*snapshot.next],
+        "tasks": tasks,
+        "metadata": {
+            **state.get("metadata", {}),
+            **(snapshot.metadata or {}),
+            **_known(state, thread_id),
+        },
+        "created_at": snapshot.created_at,
+        "checkpoint": checkpoint_view(thread_id, own),
+        "parent_checkpoint": checkpoint_view(thread_id, parent) if parent else None,
+        "interrupts": [asked] if asked else [],
+        "checkpoint_id": own,
+        "parent_checkpoint_id": parent,
+    }
+
+
+def _known(state: RunState, thread_id: str) -> dict[str, Any]:
+    return {
+        **OURS,
+        "run_id": state.get("run_id"),
+        "thread_id": thread_id,
+    }
+
+
+def empty_state(thread_id: str) -> dict[str, Any]:
+    """A thread of which nothing is stored."""
+    return {
+        "values": {},
+        "next": [],
+        "tasks": [],
+        "metadata": None,
+        "created_at": None,
+        "checkpoint": checkpoint_view(thread_id, None),
+        "parent_checkpoint": None,
+        "interrupts": [],
+        "checkpoint_id": None,
+        "parent_checkpoint_id": None,
+    }

@@ -14,13 +14,14 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors.kinds import FieldError, Unprocessable, unprocessable
-from api.lg.views import OURS
+from api.errors.kinds import AssistantNotFound, FieldError, Unprocessable, unprocessable
+from api.lg.stream_parts import MODES
+from api.lg.views import ASSISTANT_ID, GRAPH, OURS
 from api.middleware.access import CLIENT, OWNER, KeyRefused
-from api.parameters import check_number, parse
+from api.operations import check_number, parse
 from api.schemas import MOST_FAULTS
 from graph.service import Runs
-from graph.settings.keys import DEFAULT_OWNER
+from graph.settings.configured import DEFAULT_OWNER
 from graph.state.wording import text_of
 
 #: A client that has no limit of its own says so by one that no run comes to.
@@ -357,3 +358,34 @@ def mode_names(value: str) -> list[str]:
     """JavaScript's client sends several as JSON, or as parameters each."""
     parts = (part.strip(' "') for part in value.strip("[]").split(","))
     return [part for part in parts if part]
+
+
+def check_assistant(name: str) -> None:
+    """Raises `AssistantNotFound` for what is neither the assistant's id nor its graph's name."""
+    if name not in (GRAPH, ASSISTANT_ID):
+        raise AssistantNotFound(name)
+
+
+def check_modes(modes: list[str]) -> list[str]:
+    """The modes that are streamed; `values` where none are said. Raises `Unprocessable`."""
+    for mode in modes:
+        if mode not in MODES:
+            raise unprocessable("stream_mode", f"{mode[:60]!r} is none of {', '.join(MODES)}")
+    return modes or ["values"]
+
+
+def is_alone(body: RunBody) -> bool:
+    """Whether a run is to be refused beside another, which the storage decides where two race."""
+    return body.multitask_strategy == "reject"
+
+
+def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a configuration's metadata what does not say where the call is made in a graph elsewhere.
+
+    `RemoteGraph` as a node sends all that LangGraph knows its graph by.
+    """
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name not in OURS and not name.startswith("langgraph_")
+    }

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.errors.kinds import unprocessable
-from api.lg.begin import Beginner, Begun, check_modes
+from api.lg.begin import Beginner, Begun
 from api.lg.history import opened
 from api.lg.requests import (
     Caller,
     RunBody,
+    check_modes,
     count,
     flag,
     id_of,

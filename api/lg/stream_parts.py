@@ -13,15 +13,24 @@ from uuid import NAMESPACE_URL, uuid5
 from pydantic_core import to_json
 
 from api.errors.kinds import unprocessable
-from api.lg.messages import Message, ai, answer_id, final, messages_of
-from api.lg.questions import question
-from api.lg.views import OURS, RUN_STATUS, error_of, values_of
+from api.lg.views import (
+    OURS,
+    RUN_STATUS,
+    Message,
+    ai,
+    answer_id,
+    error_of,
+    final,
+    messages_of,
+    question,
+    values_of,
+)
 from graph.record.events import Event
 from graph.state import RunState, new_run, split
 from graph.state.rounds import is_called
 from graph.state.status import SETTLED
 from graph.state.wording import rfc3339
-from tools.registry import Tool
+from tools.toolbox import Tool
 
 #: What can be streamed, and how it is told again: of the others, clients are told that they are
 #: not supported.

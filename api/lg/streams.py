@@ -14,8 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors.kinds import unprocessable
-from api.lg.history import ThreadHistory, opened
-from api.lg.messages import SettledMessages
+from api.lg.history import SettledMessages, ThreadHistory, opened
 from api.lg.requests import Caller, canonical, id_of, mode_names, queried
 from api.lg.stream_parts import (
     BEGINNING,

@@ -1,16 +1,15 @@
 """Threads of the protocol: opened, sought, read, changed, removed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors.kinds import ThreadExists, unprocessable
-from api.lg.history import ThreadHistory, head_of, opened
-from api.lg.messages import SettledMessages, messages_of
+from api.lg.history import SettledMessages, ThreadHistory, checkpoint_view, head_of, opened
 from api.lg.requests import (
     Caller,
     CheckpointPlace,
@@ -29,13 +28,16 @@ from api.lg.requests import (
     queried,
     read,
 )
-from api.lg.views import OURS, THREAD_STATUS, checkpoint_view, selected, thread_view
-from api.routes.approval import StepEdit
-from graph.commands.fork import Edits
+from api.lg.views import OURS, Message, error_of, messages_of, question, selected, values_of
+from api.routes.commands import StepEdit
+from graph.commands.seeded import Edits
 from graph.runs.accept import RunOptions
 from graph.runs.threads import ThreadBusy, ThreadNotFound
+from graph.state import RunState, Status
 from graph.state.status import SETTLED
-from graph.storage.threads import OpenedThread, Thread
+from graph.state.wording import rfc3339
+from graph.storage.records import OpenedThread, Thread
+from tools.toolbox import Tool
 
 #: So many threads are looked through for those that are sought.
 MOST_SOUGHT = 5_000
@@ -45,6 +47,17 @@ REST = 60.0
 
 #: So many are read at a time.
 PAGE = 200
+
+
+#: How a thread stands whose last, or unsettled, run stands so.
+THREAD_STATUS: Mapping[Status, str] = {
+    "pending": "busy",
+    "running": "busy",
+    "waiting": "interrupted",
+    "completed": "idle",
+    "failed": "error",
+    "cancelled": "idle",
+}
 
 
 class ThreadCalls:
@@ -329,4 +342,32 @@ def _of_thread(thread: Thread) -> dict[str, Any]:
         "updated_at": thread["last_run"]["created_at"],
         "status": thread["last_run"]["status"],
         "runs": thread["runs"],
+    }
+
+
+def thread_view(
+    thread_id: str,
+    metadata: Mapping[str, str],
+    *,
+    created_at: float,
+    updated_at: float,
+    status: Status | None,
+    state: RunState | None,
+    messages: Sequence[Message] = (),
+    tools: Mapping[str, Tool] | None = None,
+) -> dict[str, Any]:
+    """A thread; `state` is that of the run that it is at, None where it has none."""
+    asked = question(state, tools) if state and tools is not None else None
+    task = str(uuid5(NAMESPACE_DNS, f"{thread_id} {asked['id']}")) if asked else ""
+    return {
+        "thread_id": thread_id,
+        "created_at": rfc3339(created_at),
+        "updated_at": rfc3339(updated_at),
+        "state_updated_at": rfc3339(updated_at),
+        "metadata": {**metadata, **(OURS if status else {})},
+        "status": THREAD_STATUS[status] if status else "idle",
+        "config": {},
+        "values": values_of(state, messages) if state else None,
+        "interrupts": {task: [asked]} if asked else {},
+        "error": error_of(state) if state else None,
     }

@@ -14,13 +14,13 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors.problems import McpMissing
+from api.errors.kinds import McpMissing
 from api.mcp.calls import Call, Caller, Calls, given_up_id
 from api.middleware.access import CLIENT, OWNER
 from api.middleware.guards import CALLS
-from api.parameters import parse
+from api.operations import parse
 from graph.service import Runs
-from graph.settings.keys import DEFAULT_OWNER
+from graph.settings.configured import DEFAULT_OWNER
 
 PATH = CALLS
 

@@ -33,13 +33,13 @@ from pydantic import TypeAdapter
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 
-from api.errors.answers import problem
+from api.errors.problems import problem
 from api.mcp.calls import Caller, Report, RunReport, uri_of
 from api.mcp.tools import TOOLS, Deeds, GivenUp, Hints, call_own, own_tools
 from graph.runs.context import RunNotFound
 from graph.service import Runs
 from graph.storage.search import Search
-from tools.registry import Tool as OwnTool
+from tools.toolbox import Tool as OwnTool
 
 Context = ServerRequestContext[Any, Any]
 

@@ -36,7 +36,7 @@ from api.mcp.server import Context, failure, make_server, named_server
 from api.mcp.tools import Deeds
 from api.middleware.access import CLIENT
 from graph.service import Runs
-from graph.settings.keys import DEFAULT_OWNER
+from graph.settings.configured import DEFAULT_OWNER
 
 
 async def serve_runs(runs: Runs, owner: str, *, each_tool: bool) -> None:

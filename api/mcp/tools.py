@@ -14,19 +14,19 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.mcp.calls import Caller, RunReport, report_of
-from api.parameters import LONGEST_WAIT
-from api.routes.approval import DraftAnswer, DraftCreate, PlanEdit
+from api.operations import LONGEST_WAIT
+from api.routes.commands import DraftAnswer, DraftCreate, PlanEdit
 from api.routes.runs import Cancelled, Posted, post_run, present_cancelled
 from api.schemas import Body, RunCreate, Words
 from api.views import Run, shape
-from graph.commands.dry_runs import PlanPreview
+from graph.commands.approval import PlanPreview
 from graph.record.record import Record
 from graph.runs.cancellation import AlreadySettled
 from graph.runs.watch import RunSubscription
 from graph.service import Runs
 from graph.state.wording import counted
 from graph.storage.storage import StorageUnavailable
-from tools.registry import Tool
+from tools.toolbox import Tool
 
 logger = logging.getLogger("runwright.mcp")
 

@@ -4,12 +4,15 @@ Web pages must not, and with keys only who has one, or a session. Requests take 
 most of the event loop waits while others are there.
 """
 
+import logging
 import re
 import secrets
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import Any, cast
 
 from starlette.datastructures import Headers
@@ -18,7 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.middleware.places import ALIVE, network
 from graph.queue.share import METER, LoopShare, Meter, Metered
-from graph.settings.keys import DEFAULT_OWNER, KeyRing
+from graph.settings import InvalidSettings, Settings
+from graph.settings.configured import DEFAULT_OWNER, KeyRing
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -271,6 +275,41 @@ class Authentication:
 def _given(headers: Headers) -> str:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
+
+
+# Who could reach a server where it is to listen.
+
+
+_log = logging.getLogger("runwright.server")
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises `InvalidSettings` where others than this machine could reach a server without keys.
+
+    Warns where somebody may have meant to set the keys, and has set that of a client.
+    """
+    if settings.api_key and not settings.api_keys:
+        _log.warning(
+            "RUNWRIGHT_API_KEY is what commands send; this server asks for no key, since"
+            " RUNWRIGHT_API_KEYS is not set"
+        )
+    if settings.api_keys or settings.open_to_all or only_loopback(settings.host):
+        return
+    raise InvalidSettings(
+        f"without keys the server listens on loopback only, not on {settings.host}; make a key with"
+        " `runwright key new NAME` and set RUNWRIGHT_API_KEYS, or let everybody who reaches it in"
+        " with RUNWRIGHT_OPEN_TO_ALL=true"
+    )
+
+
+def only_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # nothing can listen there, as is told by who tries
+    addresses = [ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
+    return all(address.is_loopback for address in addresses)
 
 
 # When a request is let in: by how much of the event loop its owner has had.

@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.access import OWNER, KeyRefused
 from graph.runs.accept import CALLER_TRACE
-from graph.telemetry.health import Scrape
 from graph.telemetry.metrics import MEDIA_TYPE, OTHER
+from graph.telemetry.server import Scrape
 
 
 class BodyTooLarge(HTTPException):

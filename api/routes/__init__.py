@@ -1,10 +1,10 @@
 """One file for each thing that is asked for: the route, its body and its answer.
 
-`runs` has what is asked of one run or all (start, read, cancel, remove), `server` what is asked of
-the server (health, its settings, the drawing), `threads` what is asked of conversations, `tools`
-what is asked of tools, `search` what is listed, and who did what, `history` checkpoints of a run,
-forks from them, and what is asked of runs that are over: exported, run again, compared.
+`runs` has what is asked of one run or all (start, read, cancel, remove), `commands` what is decided
+about one that has stopped (approve, reject, resolve, retry), and `history` a run over time: events,
+checkpoints, forks from them, and what is asked of runs that are over. `lists` has what is listed:
+runs, conversations, and who did what; `server` what is asked of the server (health, its settings,
+the drawing), and of its tools.
 
-Others use `approval`, `history`, `live`, `retry`, `runs`, `search`, `server`, `threads` and
-`tools`.
+Others use `commands`, `history`, `lists`, `runs` and `server`.
 """

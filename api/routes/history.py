@@ -1,52 +1,223 @@
-"""The history of a run, one checkpoint of it, and forks: new runs that go on from a checkpoint."""
+"""A run over time: events as they come, its end, checkpoints, forks from them, and replays."""
 
-import re
+from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
-from typing_extensions import TypedDict
+from pydantic import BeforeValidator, Field
 
-from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import OwnerDep, RunsDep, StrictRoute, named
-from api.routes.approval import PlanEdit
-from api.schemas import MOST_TOOLS, Body, Name, RunCreated, Words, whole
-from api.views import Run, answered, json_answer
-from graph.commands.dry_runs import NotReplayable, RunDiff, RunExport, RunReplay
-from graph.commands.fork import Edits, ForkRejected
+from api.middleware.guards import unless_gone
+from api.operations import (
+    HISTORY_PAGE,
+    LOCATION,
+    NEW_RUN,
+    PAGE,
+    WAIT,
+    WITH_BODY,
+    After,
+    Before,
+    CheckpointId,
+    CheckpointLimit,
+    LastEventId,
+    Limit,
+    MaxValueBytes,
+    OwnerDep,
+    RunsDep,
+    StrictRoute,
+    Timeout,
+    changes,
+    named,
+    problems,
+    run_events,
+)
+from api.routes.commands import PlanEdit
+from api.routes.runs import POSTED, IdempotencyKeyHeader, post_run
+from api.schemas import MOST_TOOLS, Body, Name, RunCreate, RunCreated, Words, whole
+from api.streams import ChangesStream, EventNotFound, RunStream, check_position
+from api.views import (
+    CheckpointDetail,
+    EventPage,
+    History,
+    RunAnswer,
+    RunDiffAnswer,
+    RunExportAnswer,
+    RunReplayAnswer,
+    answered,
+    json_answer,
+    run_answer,
+)
+from graph.commands.seeded import Edits, ForkRejected
 from graph.queue.executor import NotAccepting
 from graph.queue.fair import RunUsedUp, TooManyPosts
 from graph.record.record import record_of
+from graph.runs.accept import KeyReused
 from graph.runs.context import RunNotFound
-from graph.runs.history import CheckpointNotFound, CheckpointView, HistoryPage
+from graph.runs.history import (
+    CheckpointNotFound,
+    NotReplayable,
+)
 from graph.runs.replay import LiveRejected
-from graph.state.wording import doc
+from graph.runs.threads import ThreadNotFound
+from graph.service import PromptRejected
+from graph.state.status import SETTLED
 from graph.storage.storage import StorageUnavailable
 
-
-class History(HistoryPage):
-    """Checkpoints of a run."""
+live_router = APIRouter(route_class=StrictRoute, tags=["live"])
 
 
-class CheckpointDetail(TypedDict):
-    """One checkpoint of a run with all that was stored."""
+@live_router.get(
+    "/runs/stream",
+    response_class=Response,
+    responses={200: changes("`run.changed` and `heartbeat`, until the server ends."), **problems()},
+)
+async def stream_changes(request: Request, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Which runs change from now on, as server-sent events; changes close together are one.
 
-    checkpoint: Annotated[CheckpointView, doc("The checkpoint.")]
-    run: Annotated[Run | None, doc("The record as it was then; null for the run's input.")]
+    They have no ids: a client that comes again reads `GET /runs` for what was missed.
+    """
+    return ChangesStream(
+        runs.broadcaster.changes(owner=owner), heartbeat=request.app.state.heartbeat
+    )
+
+
+@live_router.get(
+    "/runs/{run_id}/stream",
+    response_class=Response,
+    responses={
+        200: run_events(
+            "The events in order, with their numbers as ids, and `heartbeat`s; how far an attempt "
+            "says that it is, as `step.progress`, and the words of the answer while it is given, "
+            "as `answer.delta`, are live only."
+        ),
+        204: {"description": "`end` was seen: there is nothing to come again for."},
+        **problems(RunNotFound, EventNotFound, StorageUnavailable),
+    },
+)
+async def stream_run(
+    run_id: str,
+    request: Request,
+    runs: RunsDep,
+    owner: OwnerDep,
+    last_event_id: LastEventId = None,
+    after: After = 0,
+) -> Response:
+    """The events of a run as server-sent events: those of the past, then each as it comes.
+
+    They can be read again from any number for as long as the run is kept, also after a restart of
+    the server. `end` is the last one; the stream closes after it.
+    """
+    return RunStream(
+        runs.watching(run_id, owner=owner),
+        after=after if last_event_id is None else last_event_id,
+        encoded_events=request.app.state.encoded_events,
+        heartbeat=request.app.state.heartbeat,
+    )
+
+
+@live_router.get(
+    "/runs/{run_id}/events",
+    response_class=JSONResponse,
+    responses={
+        200: answered(EventPage, "The events in order."),
+        **problems(RunNotFound, EventNotFound, StorageUnavailable),
+    },
+)
+async def read_events(
+    run_id: str, runs: RunsDep, owner: OwnerDep, after: After = 0, limit: Limit = PAGE
+) -> Response:
+    """The events of a run so far, as its stream tells them."""
+    async with runs.watching(run_id, owner=owner, latest=True) as subscription:
+        check_position(subscription, after)
+        page = {
+            "events": subscription.events[after : after + limit],
+            "last_event_id": len(subscription.events),
+            "ended": subscription.ended,
+        }
+    return json_answer(page, EventPage)
+
+
+@live_router.post(
+    "/runs/wait",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: answered(RunAnswer, "Accepted and settled.", headers=POSTED),
+        202: answered(
+            RunAnswer, "Accepted and on disk, not settled within the timeout.", headers=POSTED
+        ),
+        **problems(
+            *WITH_BODY,
+            PromptRejected,
+            ThreadNotFound,
+            KeyReused,
+            *NEW_RUN,
+            NotAccepting,
+            StorageUnavailable,
+        ),
+    },
+)
+async def create_run_and_wait(
+    body: RunCreate,
+    request: Request,
+    runs: RunsDep,
+    owner: OwnerDep,
+    timeout: Timeout = WAIT,
+    max_value_bytes: MaxValueBytes = None,
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> Response:
+    """Accept a task as `POST /runs` does, and answer with its record once it is settled.
+
+    One that waits until its plan is approved is answered at once, with 202. The run
+    continues when the client leaves or the time is up.
+    """
+    posted = await post_run(runs, body, idempotency_key, owner=owner, by=named(owner))
+    run_id = posted.run_id
+    accepted = posted.record or await runs.get(run_id, owner=owner)
+    # It is accepted: that its end cannot be read must not make anybody post it again.
+    with suppress(StorageUnavailable):
+        waiting = runs.wait(run_id, timeout, owner=owner)
+        accepted = await unless_gone(request.receive, waiting) or accepted
+    return run_answer(
+        accepted,
+        max_value_bytes,
+        status=201 if accepted["status"] in SETTLED else 202,
+        headers=posted.headers,
+    )
+
+
+@live_router.get(
+    "/runs/{run_id}/wait",
+    response_class=JSONResponse,
+    responses={
+        200: answered(RunAnswer, "Settled."),
+        202: answered(RunAnswer, "Not settled within the timeout."),
+        **problems(RunNotFound, StorageUnavailable),
+    },
+)
+async def wait_for_run(
+    run_id: str,
+    request: Request,
+    runs: RunsDep,
+    owner: OwnerDep,
+    timeout: Timeout = WAIT,
+    max_value_bytes: MaxValueBytes = None,
+) -> Response:
+    """The record of a run once it is settled, or as it is when the time is up.
+
+    One that waits until its plan is approved is answered at once, with 202.
+    """
+    record = await unless_gone(request.receive, runs.wait(run_id, timeout, owner=owner))
+    if record is None:
+        return Response()  # to nobody
+    status = 200 if record["status"] in SETTLED else 202
+    return run_answer(record, max_value_bytes, status=status)
+
+
+# How a run went: its checkpoints, and forks.
 
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
-
-#: How many checkpoints are read at once, at most and unless more are asked for.
-MOST, PAGE = 200, 50
-
-PageSize = Annotated[int, Query(ge=1, le=MOST, description="Most checkpoints of the answer.")]
-
-Before = Annotated[
-    str | None, Query(description="Only checkpoints older than the one with this id.")
-]
 
 
 @router.get(
@@ -58,7 +229,11 @@ Before = Annotated[
     },
 )
 async def read_history(
-    run_id: str, runs: RunsDep, owner: OwnerDep, before: Before = None, limit: PageSize = PAGE
+    run_id: str,
+    runs: RunsDep,
+    owner: OwnerDep,
+    before: Before = None,
+    limit: CheckpointLimit = HISTORY_PAGE,
 ) -> Response:
     """What was stored of a run, step by step; none while nothing of it was begun."""
     page = await runs.history(run_id, owner=owner, limit=limit, before=before)
@@ -83,23 +258,6 @@ async def read_checkpoint(
 
 
 Count = Annotated[int, Field(ge=0, le=10**6), BeforeValidator(whole)]
-
-_CHECKPOINT_ID = re.compile(r"[0-9a-f-]{1,64}")
-
-
-def _checkpoint_id(given: str) -> str:
-    if _CHECKPOINT_ID.fullmatch(given):
-        return given
-    raise PydanticCustomError(
-        "checkpoint_id", "must be a checkpoint_id of the run, as its history lists them"
-    )
-
-
-CheckpointId = Annotated[
-    str,
-    AfterValidator(_checkpoint_id),
-    Field(json_schema_extra={"pattern": f"^{_CHECKPOINT_ID.pattern}$"}),
-]
 
 
 class StateEdit(Body):
@@ -160,19 +318,10 @@ async def fork_run(run_id: str, body: ForkCreate, runs: RunsDep, owner: OwnerDep
     return json_answer(created, None, 201, {"Location": f"/runs/{record['run_id']}"})
 
 
+# Runs that are over: exported, run again, compared.
+
+
 replays = APIRouter(route_class=StrictRoute, tags=["replay"])
-
-
-class RunExportAnswer(RunExport):
-    """A run with all that is kept of it."""
-
-
-class RunReplayAnswer(RunReplay):
-    """How a recorded run differs from the same run today."""
-
-
-class RunDiffAnswer(RunDiff):
-    """How two runs differ."""
 
 
 class ReplayCreate(Body):

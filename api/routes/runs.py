@@ -13,9 +13,19 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from api.errors.problems import OutputNotFound
-from api.openapi import LOCATION, NEW_RUN, WITH_BODY, problems
-from api.parameters import MOST, MaxValueBytes, OwnerDep, RunsDep, StrictRoute, named
-from api.routes.search import RunList, RunQuery, RunSearch
+from api.operations import (
+    LOCATION,
+    MOST,
+    NEW_RUN,
+    WITH_BODY,
+    MaxValueBytes,
+    OwnerDep,
+    RunsDep,
+    StrictRoute,
+    named,
+    problems,
+)
+from api.routes.lists import RunList, RunQuery, RunSearch
 from api.schemas import CancelCreate, RunCreate, RunCreated
 from api.views import (
     ExplanationAnswer,
@@ -26,11 +36,11 @@ from api.views import (
     json_answer,
     run_answer,
 )
-from graph.commands.deletion import NotSettled
+from graph.commands.threads import NotSettled
 from graph.queue.executor import NotAccepting
 from graph.record.record import Record
 from graph.runs.accept import AlreadyAccepted, ChoiceRejected, KeyReused
-from graph.runs.cancellation import AlreadySettled
+from graph.runs.cancellation import CUT_OFF, AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected, Runs
@@ -39,7 +49,6 @@ from graph.state.row import IdempotencyKey
 from graph.state.wording import Time, doc
 from graph.storage.search import InvalidCursor, SearchTooLarge
 from graph.storage.storage import StorageUnavailable
-from nodes.contract.steps import CUT_OFF
 
 #: Longest key, in characters.
 LONGEST_KEY = 200

@@ -1,27 +1,30 @@
-"""The server itself: what is left of an owner's day, how it does, and what it says of itself."""
+"""The server itself: what is left of an owner's day, how it does, its settings, its tools."""
 
 import asyncio
-import gzip
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
+from functools import cache
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Header, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from pydantic import WithJsonSchema
-from starlette.datastructures import Headers
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import NotModifiedResponse, StaticFiles
-from starlette.types import Scope
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from api.errors.problems import NotReady
+from api.errors.kinds import NotReady
 from api.middleware.access import OWNER
-from api.openapi import problems
-from api.parameters import AnonymousDep, OwnerDep, RunsDep, StrictRoute
-from api.schemas import Alive, Health
+from api.operations import (
+    LOCATION,
+    NEW_RUN,
+    WITH_BODY,
+    AnonymousDep,
+    OwnerDep,
+    RunsDep,
+    StrictRoute,
+    named,
+    problems,
+)
+from api.schemas import Alive, Body, Health, RunCreated, ToolList, ToolView
 from api.views import (
     DoctorAnswer,
     Finding,
@@ -32,11 +35,17 @@ from api.views import (
     storage_finding,
     tool_findings,
 )
-from graph.settings import Settings, setting_values
-from graph.settings.keys import without_secrets
+from graph.commands.seeded import ToolNotFound
+from graph.queue.executor import NotAccepting
+from graph.runs.accept import ChoiceRejected
+from graph.settings import Settings
+from graph.settings.configured import without_secrets
 from graph.state.wording import Time, counted, doc, rfc3339
-from graph.storage.owned import ServerAddress
+from graph.storage.records import ServerAddress
 from graph.storage.storage import StorageUnavailable
+from graph.telemetry.server import setting_values
+from tools.loading import BUILTIN
+from tools.registry import make_tools
 from tools.toolbox import snapshot
 
 budget_router = APIRouter(route_class=StrictRoute, tags=["server"])
@@ -268,97 +277,69 @@ def _models(models: Models) -> dict[str, Any]:
     }
 
 
-# The API's pages for people, without any outside address: they work with no network.
+# Its tools: those that plans may use, and a call of one by itself.
 
 
-# The page needs inline script and style; that it loads nothing from outside is the browser's
-# to enforce, not only ours to promise.
-_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
-    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+class ToolCallCreate(Body):
+    """What a tool is to be called with."""
 
-
-def docs_routes() -> list[BaseRoute]:
-    """`/openapi.json`; `/docs`, and below it the files of Swagger UI that the package
-    fastapi-offline ships.
-    """
-    compressed = _Compressed()
-    return [
-        Route("/openapi.json", _document(compressed)),
-        Route("/docs", _page),
-        Mount("/docs/assets", _Assets(compressed, packages=[("fastapi_offline", "static")])),
-    ]
-
-
-def _takes_gzip(headers: Headers) -> bool:
-    return "gzip" in headers.get("accept-encoding", "")
-
-
-class _Compressed:
-    """What never changes is compressed once: anybody may ask for it."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
-
-    async def answer(
-        self, name: str, read: Callable[[], bytes], kind: str | None, **headers: str
-    ) -> Response:
-        """The compressed form of what `read` returns, of some media type."""
-        if name not in self._kept:
-            self._kept[name] = await asyncio.to_thread(lambda: gzip.compress(read()))
-        named = {**headers, "Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
-        return Response(self._kept[name], 200, named, kind)
-
-
-def _document(compressed: _Compressed) -> Callable[[Request], Awaitable[Response]]:
-    """Answers what the API says of itself, which is encoded once."""
-    encoded: list[bytes] = []
-
-    async def document(request: Request) -> Response:
-        if not encoded:
-            encoded.append(bytes(JSONResponse(request.app.openapi()).body))
-        kind, path = "application/json", request.url.path
-        if _takes_gzip(request.headers):
-            return await compressed.answer(path, lambda: encoded[0], kind)
-        return Response(encoded[0], 200, {"Vary": "Accept-Encoding"}, kind)
-
-    return document
-
-
-class _Assets(StaticFiles):
-    """The files, as they are or compressed."""
-
-    def __init__(self, compressed: _Compressed, **given: Any) -> None:
-        super().__init__(**given)
-        self._compressed = compressed
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file; each form of it has an ETag of its own."""
-        answer = await super().get_response(path, scope)
-        asked = Headers(scope=scope)
-        if not isinstance(answer, FileResponse) or not _takes_gzip(asked) or "range" in asked:
-            return answer
-        etag = answer.headers["etag"].removesuffix('"') + '-gzip"'
-        headers = {"ETag": etag, "Last-Modified": answer.headers["last-modified"]}
-        if self.is_not_modified(Headers(headers), asked):
-            return NotModifiedResponse(Headers({**headers, "Vary": "Accept-Encoding"}))
-        file = Path(answer.path)
-        return await self._compressed.answer(
-            str(file), file.read_bytes, answer.media_type, **headers
-        )
-
-
-async def _page(request: Request) -> Response:
-    # Relative addresses hold below any prefix that a proxy adds.
-    page = get_swagger_ui_html(
-        openapi_url="openapi.json",
-        title=request.app.title,
-        swagger_js_url="docs/assets/swagger-ui-bundle.js",
-        swagger_css_url="docs/assets/swagger-ui.css",
-        swagger_favicon_url="data:,",
-        swagger_ui_parameters={"validatorUrl": None},
+    input: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Its input, as its schema has it. Braces are text: there are no steps to "
+        "refer to.",
+        examples=[{"expression": "6 * 7"}],
     )
-    page.headers["Content-Security-Policy"] = _POLICY
-    return page
+
+
+tool_router = APIRouter(route_class=StrictRoute, tags=["server"])
+
+
+@cache
+def _builtin() -> frozenset[str]:
+    """The names of the tools that come with it; no other may have one of them."""
+    return frozenset(make_tools(BUILTIN))
+
+
+@tool_router.get("/tools", responses=problems())
+async def list_tools(runs: RunsDep, owner: OwnerDep) -> ToolList:
+    """The tools that plans of the caller may use."""
+    return ToolList(
+        tools=[
+            ToolView(
+                name=tool.name,
+                description=tool.description,
+                input_schema=tool.json_schema,
+                effects=tool.effects,
+                idempotent=tool.idempotent,
+                in_doubt=tool.in_doubt,
+                repeatable=tool.idempotent,
+                timeout=tool.timeout,
+                attempts=tool.attempts,
+                server=tool.server,
+                builtin=tool.name in _builtin(),
+            )
+            for tool in snapshot(runs.tools, owner).values()
+        ]
+    )
+
+
+@tool_router.post(
+    "/tools/{name}/call",
+    status_code=201,
+    response_class=JSONResponse,
+    responses={
+        201: {"model": RunCreated, "description": "Accepted and on disk.", "headers": LOCATION},
+        **problems(
+            *(*WITH_BODY, ChoiceRejected, ToolNotFound),
+            *(*NEW_RUN, NotAccepting, StorageUnavailable),
+        ),
+    },
+)
+async def call_tool(name: str, body: ToolCallCreate, runs: RunsDep, owner: OwnerDep) -> Response:
+    """Accept one call of a tool as a run of one step, which nobody has to plan.
+
+    It is recorded, attempted again and, as RUNWRIGHT_APPROVE says, asked about like any other.
+    """
+    record = await runs.call(name, body.input, owner=owner, by=named(owner))
+    called = {"run_id": record["run_id"], "status": record["status"]}
+    return json_answer(called, None, 201, {"Location": f"/runs/{record['run_id']}"})

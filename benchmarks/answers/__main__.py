@@ -19,8 +19,7 @@ from benchmarks.answers.states import answerable
 from benchmarks.table import print_table
 from graph.models.client import LiteLlmModel, close_clients
 from graph.runs.watch import AnswerDelta, RunSubscription
-from nodes.answers.parsing import SpokenText
-from nodes.answers.prompt import answer_messages
+from nodes.answers.prompt import SpokenText, answer_messages
 from nodes.planning.model import Message
 
 MODEL = "openai/gpt-5-mini"

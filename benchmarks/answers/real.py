@@ -16,8 +16,7 @@ from typing import Any
 from benchmarks.answers.states import answerable
 from graph.models.client import LiteLlmModel, close_clients
 from graph.state import RunState, run_error
-from nodes.answers.parsing import SpokenText
-from nodes.answers.prompt import answer_messages
+from nodes.answers.prompt import SpokenText, answer_messages
 from nodes.planning.model import ModelFailure
 from tests.support.models.real_model import real_model
 

@@ -14,7 +14,7 @@ from api.middleware.access import Authentication, CountedTime, Loopback, Refused
 from api.middleware.guards import BodyLimit, CountedRequests, StreamLimit
 from graph.queue.share import LoopShare
 from graph.runs.live import Observe
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 from graph.telemetry.metrics import Metrics, RunObserver, together
 from graph.telemetry.traces import Exporter, TraceObserver
 from tests.support.runs.run_states import attempted, completed, planned, queued

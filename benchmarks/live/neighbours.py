@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import httpx
 
 from benchmarks.server import Server, server
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.servers.attacks import ATTACKS, attacking
 
 #: The attack is stopped and goes on so often, with so many rounds of calls each time.

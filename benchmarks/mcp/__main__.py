@@ -19,7 +19,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from benchmarks.server import HERE, server
 from benchmarks.table import print_table
-from tools.mcp.servers import open_servers
+from tools.mcp.sessions import open_servers
 from tools.registry import ToolCall
 from tools.toolbox import Toolbox, arrived
 

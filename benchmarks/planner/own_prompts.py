@@ -21,7 +21,8 @@ from benchmarks.planner.plans import Expected, Verdict, read_plans, short_form
 from graph.state import Step
 from nodes.patterns.planner import PatternPlanner
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 PROMPTS = Path(__file__).parent / "prompts"
 FAULTS = Path(__file__).parent / "faults.txt"

@@ -21,8 +21,8 @@ from graph.models.client import close_clients
 from graph.models.ladder import make_ladder, warm
 from graph.settings import ModelSettings, Settings
 from graph.state import DEFAULT_LIMITS, new_run
+from nodes.plan import ModelPlanner
 from nodes.planning.answer import answer_form
-from nodes.planning.planner import ModelPlanner
 from nodes.planning.prompt import instructions, messages
 
 MODEL = "openai/gpt-5-mini"

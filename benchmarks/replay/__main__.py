@@ -8,8 +8,8 @@ import time
 from typing import Any, cast
 
 from benchmarks.table import print_table
-from graph.commands.dry_runs import compared
 from graph.compose import make_replayer, open_runs
+from graph.runs.history import compared
 from graph.runs.replay import Replayer
 from graph.settings import Settings
 from graph.state import RunState

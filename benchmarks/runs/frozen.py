@@ -23,12 +23,13 @@ from typing_extensions import TypedDict
 
 from graph.compose import open_tools
 from graph.settings import Settings
-from nodes.contract.json_data import plain, resolve
-from nodes.contract.steps import check_plan
+from nodes.contract.checks import check_plan
+from nodes.contract.steps import plain, resolve
 from nodes.patterns.planner import PatternPlanner
 from tools.invocation import invoke
-from tools.registry import Tool, ToolCall
+from tools.registry import ToolCall
 from tools.threads import ToolThreads
+from tools.toolbox import Tool
 
 LIMITS: Any = {
     "step_timeout": 30.0,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from graph.state import DEFAULT_LIMITS, Status
-from graph.state.row import Facts, RunRow
+from graph.state.row import RunRow
+from graph.state.run import Facts
 from graph.storage.storage import RunIndex
 
 OWNER = "default"

@@ -1,24 +1,105 @@
-"""Deciding what a person was asked: whether a plan is executed, and how a step in doubt has ended.
+"""What a person decides: whether a plan is executed, and how a step in doubt has ended.
 
-Each decision is stored first, exactly one for a question, and then carried out. Runs about whose
-questions nobody decides in time are ended.
+Each decision is stored first, exactly one for a question, and then carried out. Of a prompt the
+plan can be seen ahead: it is planned as a run would be, and then let go.
 """
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import uuid4
 
+from langchain_core.runnables import RunnableConfig
+
+from graph.build import RunGraph, recursion_limit
 from graph.record.record import Record
 from graph.runs.context import Orders, RunContext
-from graph.state import Question, ResolvedAs, RunState, learned_of, limits_of, marks, question_of
-from graph.state.rounds import approval_of, asked_about
+from graph.runs.upkeep import Deadlines, expiry
+from graph.state import (
+    Budget,
+    Choice,
+    Limits,
+    Plan,
+    PlannedBy,
+    PlannedTool,
+    PlanningCall,
+    Question,
+    ResolvedAs,
+    RunError,
+    RunState,
+    Usage,
+    learned_of,
+    limits_of,
+    marks,
+    new_run,
+    question_of,
+    split,
+    whole,
+)
+from graph.state.rounds import approval_of, asked_about, rounds_of
 from graph.state.row import ApprovalAnswer, DoubtAnswer, RunRow
 from graph.state.status import Status, WrongStatus, actions
+from graph.state.wording import doc
 from graph.storage.storage import StorageUnavailable
-from nodes.approval.asking import check_left
-from nodes.approval.edited_plan import read_round
-from nodes.approval.in_doubt import checked_answer
-from nodes.contract.steps import run_tools
+from nodes.approval.questions import check_left, checked_answer, read_round, tools_of
+from nodes.contract.checks import run_tools
+from tools.toolbox import Tool
+
+#: So many are made at once; they wait for no slot, as runs do.
+PREVIEWS_AT_ONCE = 8
+
+
+class PlanPreview(Plan):
+    """A plan, or the error that a run would end with instead."""
+
+    tools: Annotated[list[PlannedTool], doc("The tools that it uses.")]
+    planned_by: Annotated[PlannedBy | None, doc("Who made the plan, and why it was them.")]
+    planning_log: Annotated[list[PlanningCall], doc("Every call of a planner, oldest first.")]
+    usage: Annotated[Usage, doc("Calls, tokens and price of the planning.")]
+    error: Annotated[RunError | None, doc("What a run of this prompt would end with instead.")]
+
+
+class PlanPreviews:
+    """Plans prompts with the planners that runs have, models included; no run is stored."""
+
+    def __init__(
+        self, graph: RunGraph, tools: Mapping[str, Tool], limits: Limits, models: int
+    ) -> None:
+        self._graph = graph.copy({"checkpointer": None})
+        self._tools = tools
+        self._limits = limits
+        limit = recursion_limit(limits, tools.values(), models=models)
+        self._config = RunnableConfig(recursion_limit=limit)
+        self._slots = asyncio.Semaphore(PREVIEWS_AT_ONCE)
+
+    async def make(
+        self, prompt: str, *, owner: str, budget: Budget | None, choice: Choice | None = None
+    ) -> PlanPreview:
+        """The plan of a prompt, or why there is none."""
+        state = new_run(
+            prompt,
+            run_id=str(uuid4()),
+            owner=owner,
+            limits=self._limits,
+            budget=budget,
+            choice=choice,
+            created_at=time.time(),
+        )
+        async with self._slots:
+            channels = await self._graph.ainvoke(
+                split(state), self._config, interrupt_before=["execute_step", "finalize"]
+            )
+        planned = whole(channels)
+        return PlanPreview(
+            steps=planned["plan"]["steps"],
+            rounds=rounds_of(planned),
+            tools=tools_of(planned["plan"]["steps"], self._tools),
+            planned_by=planned["planned_by"],
+            planning_log=planned["planning_log"],
+            usage=planned["usage"],
+            error=planned["error"],
+        )
 
 
 class NotInDoubt(WrongStatus):
@@ -81,21 +162,6 @@ class Resolver:
             raise NotInDoubt(run_id, "failed")
 
 
-def expiry(question: int) -> DoubtAnswer:
-    """The decision about a step in doubt about which nobody has decided in time."""
-    return DoubtAnswer(
-        {
-            "what": "expired",
-            "question": question,
-            "as": "fail",
-            "output": None,
-            "at": time.time(),
-            "by": "server",
-            "learned": None,
-        }
-    )
-
-
 def _answer(
     question: Question, decided: ResolvedAs, output: Any, row: RunRow | None, *, by: str
 ) -> DoubtAnswer:
@@ -121,14 +187,6 @@ def _is_carried_out(answer: DoubtAnswer, state: RunState) -> bool:
     )
 
 
-#: How often it is looked for plans that nobody has decided on, in seconds; sooner where they may
-#: wait for minutes only, but never all the time.
-SWEEP, SHORTEST_SWEEP = 60.0, 0.05
-
-#: So many of them are ended at a time.
-BATCH = 100
-
-
 class NotWaiting(WrongStatus):
     """There is nothing to be decided about the run's plan, or somebody else has decided.
 
@@ -148,13 +206,13 @@ class NotWaiting(WrongStatus):
 class ApprovalGate:
     """Decisions about plans: each stored first, exactly one for a plan, and then carried out."""
 
-    def __init__(self, context: RunContext, runner: Orders) -> None:
+    def __init__(self, context: RunContext, runner: Orders, deadlines: Deadlines) -> None:
         self._storage = context.storage
+        self._deadlines = deadlines
         self._tools = context.tools
         self._reader = context.reader
         self._runner = runner
         self._check_ready = context.check_ready
-        self._sweeping: asyncio.Task[None] | None = None
 
     async def approve(
         self, run_id: str, *, by: str, owner: str | None, plan: object = None, check: bool = False
@@ -200,57 +258,13 @@ class ApprovalGate:
     async def _carry_out(self, state: RunState, approval_answer: ApprovalAnswer) -> None:
         run_id, approval = state["run_id"], approval_of(state)
         _check_waiting(state)
-        if approval and time.time() >= approval["expires_at"] and await self.expire(run_id):
+        expired = approval and time.time() >= approval["expires_at"]
+        if expired and await self._deadlines.expire(run_id):
             raise NotWaiting(run_id, "cancelled")
         generation = state["generation"]
         if not await self._storage.index.decide(run_id, approval_answer, generation=generation):
             raise NotWaiting(run_id, state["status"])
         await self._runner.decide(run_id)
-
-    def start_sweeping(self, expires: float) -> None:
-        """Look from now on which plans have expired, in proportion to when they do, in seconds."""
-        every = max(SHORTEST_SWEEP, min(SWEEP, expires / 10))
-        self._sweeping = asyncio.create_task(self.sweep(every))
-
-    async def stop_sweeping(self) -> None:
-        """Let no plan expire any more."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
-
-    async def sweep(self, every: float = SWEEP) -> None:
-        """End the runs about whose plans nobody decides in time, at once and every so many seconds.
-
-        Goes on until it is cancelled.
-        """
-        while True:
-            try:
-                while expired := await self._storage.index.expired(time.time(), BATCH):
-                    for run_id in expired:
-                        await self.expire(run_id)
-            except self._storage.errors as error:
-                self._storage.faults.tell(error)
-            await asyncio.sleep(every)
-
-    async def expire(self, run_id: str) -> bool:
-        """End a run about whose plan nobody has decided; whether that is so."""
-        index = self._storage.index
-        row = await index.find(run_id)
-        state = await self._reader.state(run_id) if row and row.question is not None else None
-        if row is not None and row.question is not None and state and question_of(state):
-            answer = expiry(row.question)
-            won = await index.resolve(run_id, answer, generation=row.generation)
-        else:
-            approval_answer = ApprovalAnswer(
-                what="expired", at=time.time(), by="server", reason=None, plan=None
-            )
-            if row is not None and row.question is not None:
-                approval_answer["question"] = row.question
-            generation = row.generation if row is not None else 0
-            won = await index.decide(run_id, approval_answer, generation=generation)
-        if won:
-            await self._runner.decide(run_id)
-        return won
 
 
 def _check_waiting(state: RunState) -> None:

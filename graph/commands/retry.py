@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graph.record.generations import checked_traceparent, trace_id_of
+from graph.record.generations import checked_traceparent, first_cursor, retried_plan, trace_id_of
 from graph.record.record import Record
 from graph.runs.accept import CALLER_TRACE, Acceptance
-from graph.runs.context import Orders, RunContext, after_retry, thread
+from graph.runs.context import Orders, RunContext
 from graph.runs.live import LiveRun
-from graph.runs.recovery import first_cursor, resume, retried_plan
+from graph.runs.recovery import after_retry, resume, thread
 from graph.runs.threads import ThreadBusy
 from graph.state import RunState, outputs, without_wait
 from graph.state.rounds import dropped, is_called, rounds_of, then_of
@@ -20,9 +20,9 @@ from graph.state.row import RetryCommand
 from graph.state.status import WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
 from nodes.approval.asking import EXPIRES, required_approval
-from nodes.contract.json_data import InvalidOutput, plain
-from nodes.contract.steps import check_plan, missed, run_tools
-from tools.registry import Tool
+from nodes.contract.checks import check_plan, missed, run_tools
+from nodes.contract.steps import InvalidOutput, plain
+from tools.toolbox import Tool
 
 
 class NotRetryable(WrongStatus):

@@ -1,20 +1,174 @@
-"""What is done with threads as a whole: opened, listed, named, read, removed."""
+"""What is removed for good, a run or a whole thread; and what else is done with threads.
 
+Only what has ended is removed, with everything that is kept of it. Threads are opened, listed,
+named and read as a whole.
+"""
+
+import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from langgraph.types import StateSnapshot
 
-from graph.commands.deletion import Deletion
+from graph.record.generations import is_due
 from graph.record.record import Record
 from graph.runs.accept import checked_name
-from graph.runs.context import RunContext, RunNotFound, thread
+from graph.runs.context import RunContext, RunNotFound
 from graph.runs.history import snapshot_of, snapshots_of
+from graph.runs.recovery import thread
 from graph.runs.threads import ThreadNotFound, normal_name
-from graph.state import RunState, Status
+from graph.state import RunState, Status, attempts, step_key
+from graph.state.row import RunArtifacts
+from graph.state.run import facts_of
+from graph.state.status import SETTLED, WrongStatus
+from graph.storage.records import Head, OpenedThread, Thread, ThreadChange, ThreadPage
 from graph.storage.search import Position, Search, decode, encode
-from graph.storage.threads import Head, OpenedThread, Thread, ThreadChange, ThreadPage
+from graph.storage.storage import StorageUnavailable
+from tools.receipts import BEGUN, BLOBS, RECEIPTS, namespace
+
+logger = logging.getLogger("runwright.runs")
+
+#: Who removes runs that were kept long enough, and those of all owners where nobody is named.
+RETENTION, SERVER = "retention", "server"
+
+
+class NotSettled(WrongStatus):
+    """The run has not ended and cannot be removed."""
+
+    rule = "only one that has ended can be removed"
+
+
+class ThreadNotSettled(Exception):
+    """A run of the thread has not ended, so that nothing of it can be removed."""
+
+    def __init__(self, thread_id: str, run_id: str, status: Status) -> None:
+        super().__init__(f"run {run_id} of thread {thread_id} is {status}")
+        self.thread_id = thread_id
+        self.run_id = run_id
+        self.status = status
+
+
+class Deletion:
+    """Removes what is settled, with everything that is kept of it, and nothing else."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._storage = context.storage
+        self._reader = context.reader
+        self._subscriptions = context.broadcaster
+        self._settled = context.settled
+
+    async def remove(self, run_id: str, *, owner: str | None, by: str | None = None) -> None:
+        """As `Runs.remove`."""
+        await self._settle(await self._reader.admitted(run_id, owner))
+        if await self.remove_settled([run_id], by=by or owner or SERVER):
+            return
+        with self._storage.available():
+            row = await self._storage.index.find(run_id)  # gone, or told to go on meanwhile
+        if row is None:
+            raise RunNotFound(run_id)
+        raise NotSettled(run_id, row.status)
+
+    async def remove_thread(
+        self, thread_id: str, *, owner: str | None, by: str | None = None
+    ) -> None:
+        """As `Threads.remove`."""
+        threads, removed = self._storage.threads, 0
+        with self._storage.available():
+            members = await threads.members(thread_id, owner)
+        try:
+            states = [await self._reader.state(run_id) for run_id, _ in members]
+            for state in states:
+                await self._settle(state)
+            removed = 0
+            if states:
+                removed = await self._remove(states, thread_id, by=by or owner or SERVER)
+        except NotSettled as error:
+            raise ThreadNotSettled(thread_id, error.run_id, error.status) from None
+        except RunNotFound:
+            pass  # it was removed meanwhile
+        if removed:
+            return
+        with self._storage.available():
+            left = await threads.members(thread_id, owner)
+        for run_id, status in left:  # told to go on, or posted, meanwhile
+            raise ThreadNotSettled(thread_id, run_id, status)
+        raise ThreadNotFound(thread_id)
+
+    async def _settle(self, state: RunState) -> None:
+        """See that the row of a run says that it has ended. Raises `NotSettled`."""
+        run_id = state["run_id"]
+        if state["status"] not in SETTLED:
+            raise NotSettled(run_id, state["status"])
+        # The checkpoint wins, and what its projection lacks must not keep it.
+        with self._storage.available():
+            row = await self._storage.index.find(run_id)
+            if row is not None and is_due(row.retry, state):
+                raise NotSettled(run_id, row.status)
+            await self._storage.index.project(
+                run_id,
+                state["status"],
+                started_at=state["started_at"],
+                completed_at=state["completed_at"],
+                facts=facts_of(state),
+                generation=state["generation"],
+            )
+
+    async def remove_settled(self, run_ids: Sequence[str], *, by: str = RETENTION) -> int:
+        """Remove those of these runs that are settled, together; how many that were.
+
+        A run whose state cannot be read stays. Raises `StorageUnavailable`.
+        """
+        found: list[RunState] = []
+        for run_id in run_ids:
+            try:
+                state = await self._reader.state(run_id)
+                if state["status"] in SETTLED:
+                    found.append(state)
+            except RunNotFound:
+                continue
+            except StorageUnavailable:
+                raise
+            except Exception:
+                logger.exception("run cannot be read, and stays", extra={"run_id": run_id})
+        return await self._remove(found, by=by) if found else 0
+
+    async def _remove(
+        self, states: Sequence[RunState], thread_id: str | None = None, *, by: str
+    ) -> int:
+        """Remove runs as far as the storage lets them go; how many it did."""
+        found = [artifacts_of(state) for state in states]
+        with self._storage.available():
+            removing = self._storage.remove(found, thread_id, by=by)
+            removed = await asyncio.shield(removing)
+        for state in states:
+            self._subscriptions.forget(state["run_id"])
+            if fork := state.get("forked_from"):
+                self._settled.drop(fork["run_id"])  # its record names its forks
+        return removed
+
+
+def artifacts_of(state: RunState) -> RunArtifacts:
+    """What is kept of a run. The keys are those of every attempt that it can have made."""
+    edited, proposed = state["plan"], state.get("plan_proposed")
+    steps = max(
+        len(edited["steps"]),
+        len(proposed["steps"]) if proposed else 0,
+        *(attempt["step"] for attempt in attempts(state)),
+        0,
+    )
+    return RunArtifacts(
+        run_id=state["run_id"],
+        generation=state["generation"],
+        receipts=[namespace(kind, state["owner"]) for kind in (RECEIPTS, BEGUN, BLOBS)],
+        step_keys=[
+            step_key({**state, "generation": generation}, step)
+            for generation in range(state["generation"] + 1)
+            for step in range(1, steps + 1)
+        ],
+    )
+
 
 #: What cursors of lists of threads are bound to: the search of runs in a thread that cannot be.
 _LIST = Search(thread_id="")

@@ -1,4 +1,4 @@
 """Language models: the client of every provider, what its failures mean, what calls cost.
 
-Others use `client`, `daily_budget`, `ladder` and `recorded`.
+Others use `calls`, `client` and `ladder`.
 """

@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 
 from langgraph.constants import TAG_NOSTREAM
 
+from graph.models.calls import Price, failure_of, missing_variables, price_in_map
 from graph.models.connections import StreamFacts, disconnect, expected, hold_clients, paced_call
-from graph.models.daily_budget import Price, price_in_map
-from graph.models.failures import failure_of, missing_variables
 from nodes.planning.model import NOT_READY, Completion, Cost, Message, ModelFailure, Tell, is_count
 
 logger = logging.getLogger("runwright.models")

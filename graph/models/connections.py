@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from graph.models.failures import leads_elsewhere, redirected
+from graph.models.calls import leads_elsewhere, redirected
 from nodes.planning.model import ModelFailure, is_count
 
 #: Where providers tell what a call took.

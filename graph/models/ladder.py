@@ -1,20 +1,262 @@
-"""The models that the settings name, ready to be asked."""
+"""The models of a run, ready to be asked: those that the settings name, or those of a record.
+
+Models of a run that was recorded answer as they did: none is asked or waited for. Their ladder is
+another at each call, since each has left its entry in the run's log of planning: the answer, the
+failure, or why the model was passed by.
+"""
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from graph.models.daily_budget import Price
-from graph.models.recorded import NO_MODELS
+from graph.models.calls import Price
+from graph.record.diff import planned_steps
 from graph.settings import InvalidSettings, ModelSettings, Settings
+from graph.state import PlanningCall, RunState
+from graph.state.rounds import round_of, rounds_of
 from graph.storage.storage import Storage
-from nodes.planning.model import ModelFailure, ModelLadder
+from nodes.planning.model import (
+    MAX_RAW,
+    BudgetExceeded,
+    Call,
+    Completion,
+    Cost,
+    Message,
+    ModelFailure,
+    ModelLadder,
+    Tell,
+)
+
+if TYPE_CHECKING:  # loaded where there are models, or a run is replayed
+    from nodes.answers.writer import Say
+
+#: Stands for models where nothing is known of those that were to be asked.
+UNKNOWN = "a model that the record does not name"
+
+#: Longest time of a call in seconds, more than any record tells of: none is waited for.
+_FOR_EVER = 1e9
+
+
+@dataclass(frozen=True)
+class RecordedLadder(ModelLadder):
+    """The models that a `recorded` run has asked; everything else is as it is set today."""
+
+    recorded: RunState | None = None
+
+    def at(self, state: RunState) -> ModelLadder:
+        """Answers the next call of a run as the recorded one was, where that had such a call."""
+        assert self.recorded is not None
+        log = self.recorded["planning_log"]
+        left = log[len(state["planning_log"]) :]
+        entry = left[0] if left and left[0]["planner"] == "llm" else None
+        if entry is None or entry["model"] is None:
+            return replace(self, models={}, order=[UNKNOWN])
+        names = {
+            entry["model"]: RecordedModel(entry["model"], entry, _answer(self.recorded, entry))
+        }
+        known = entry["error_class"] != "not_configured"
+        return replace(
+            self,
+            models=names if known else {},
+            order=_asked_next(left),
+            breaker=RecordedBreaker(entry, left[1] if len(left) > 1 else None),
+            # Less than nothing is left where the record says that no time was.
+            timeout=-1.0 if entry["error_class"] == "out_of_time" else _FOR_EVER,
+        )
+
+
+def recorded_ladder(recorded: RunState, policy: ModelLadder) -> RecordedLadder:
+    """The ladder of a recorded run, which asks as the `policy` of today says."""
+    set_today = ("fallback", "output", "context", "instructions", "shortlist", "answer")
+    return RecordedLadder(
+        models={},
+        order=[],
+        breaker=RecordedBreaker(),
+        timeout=_FOR_EVER,
+        budget_guard=Unpaid(),
+        recorded=recorded,
+        **{name: getattr(policy, name) for name in set_today},
+    )
+
+
+def _asked_next(left: Sequence[PlanningCall]) -> list[str]:
+    """The models that the round was planned by that comes first, in the order of their calls."""
+    if left[0]["model"] is not None and left[0].get("purpose") == "answer":
+        return [left[0]["model"]]
+    names: dict[str, None] = {}
+    for entry in left:
+        same = round_of(entry) == round_of(left[0]) and entry.get("purpose") != "answer"
+        if entry["planner"] != "llm" or entry["model"] is None or not same:
+            break
+        names[entry["model"]] = None
+        if entry["outcome"] in ("planned", "finished"):
+            break
+    return list(names) or [UNKNOWN]
+
+
+def _answer(recorded: RunState, entry: PlanningCall) -> str:
+    """What the model has answered; of one that is not kept whole, what came of it stands for it."""
+    raw = entry.get("raw")
+    if raw is not None and len(raw.encode()) < MAX_RAW - 3:  # a character has up to four bytes
+        return raw
+    if entry.get("purpose") == "answer":
+        answer = recorded["result"] and recorded["result"].get("answer")
+        return answer["text"] if answer else raw or ""
+    rejected = entry.get("rejected_plan")
+    if entry["outcome"] == "rejected":
+        return _as_answer(rejected["steps"], "done") if rejected else raw or ""
+    place = recorded["planning_log"].index(entry)
+    for made in rounds_of(recorded):
+        if made["calls"][0] <= place < made["calls"][1] and entry["outcome"] == "planned":
+            then = made.get("proposed_then", made["then"])
+            return _as_answer(planned_steps(recorded, made), then or "done")
+    return raw or _as_answer([], "done")
+
+
+def _as_answer(steps: Sequence[Mapping[str, Any]], then: str) -> str:
+    given = [{name: step[name] for name in ("reasoning", "tool", "input")} for step in steps]
+    return json.dumps({"steps": given, "then": then, "answer": None}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """Answers one call as its `entry` says, with this `text`."""
+
+    name: str
+    entry: PlanningCall
+    text: str
+
+    async def complete(
+        self, _messages: Sequence[Message], _schema: Mapping[str, Any], *, timeout: float
+    ) -> Completion:
+        """The recorded answer. Raises the recorded `ModelFailure`."""
+        entry = self.entry
+        if entry["outcome"] in ("failed", "skipped") and "raw" not in entry:
+            detail = entry["reasons"][0] if entry["reasons"] else None
+            raise ModelFailure(
+                entry["error_class"] or "unknown", transient=bool(entry["transient"]), detail=detail
+            )
+        late = entry["error_class"] if entry.get("purpose") == "answer" else None
+        return Completion(
+            self.text,
+            entry.get("finish_reason", late),
+            refused=entry["outcome"] == "refused",
+            input_tokens=entry["input_tokens"],
+            output_tokens=entry["output_tokens"],
+            usd=entry["usd"],
+            cached_tokens=entry.get("cached_tokens"),
+        )
+
+    async def say(self, messages: Sequence[Message], *, timeout: float, tell: Tell) -> Completion:
+        """The same, told at once."""
+        completion = await self.complete(messages, {}, timeout=timeout)
+        await tell(completion.text)
+        return completion
+
+    def warm(self) -> None:
+        """There is nothing to load."""
+
+    async def max_cost(
+        self, _messages: Sequence[Message], _schema: Mapping[str, Any] | None, *, timeout: float
+    ) -> Cost:
+        """Nothing. Raises `NotAffordable` and `BudgetExceeded` where the record says that."""
+        if self.entry["error_class"] == "budget_exceeded":
+            from nodes.planning.model_attempt import (
+                NotAffordable,  # there by now: it makes this call
+            )
+
+            raise NotAffordable("as it was recorded")
+        if self.entry["error_class"] == "daily_budget_exceeded":
+            raise BudgetExceeded("as it was recorded", passes=bool(self.entry["transient"]))
+        return Cost(tokens=0, usd=0.0)
+
+
+class RecordedBreaker:
+    """Lets through what was let through, in the call of `entry`; `following` is what came then."""
+
+    def __init__(
+        self, entry: PlanningCall | None = None, following: PlanningCall | None = None
+    ) -> None:
+        self._entry, self._following = entry, following
+        self._called = False
+
+    async def allows(self, _model: str) -> bool:
+        """Whether the call was made."""
+        self._called = True
+        return not self._is_open()
+
+    def holds_back(self, model: str) -> bool:
+        """Whether the model was left alone: before the call, or after it failed."""
+        if not self._called:
+            answer = self._entry is not None and self._entry.get("purpose") == "answer"
+            return self._is_open() and not answer
+        then = self._following
+        same = (
+            then is not None and self._entry is not None and round_of(then) == round_of(self._entry)
+        )
+        return not (same and then is not None and then["model"] == model)
+
+    def misconfigured(self, _model: str) -> bool:
+        """Whether it was to be left alone for good."""
+        return self._entry is not None and self._entry["transient"] is False
+
+    def succeeded(self, _model: str) -> None:
+        """That is known."""
+
+    def failed(
+        self, _model: str, _failure: ModelFailure, *, given_up: bool, run_id: str | None = None
+    ) -> None:
+        """That too."""
+
+    def state(self) -> Mapping[str, Mapping[str, Any]]:
+        """Nobody asks."""
+        return {}
+
+    def _is_open(self) -> bool:
+        return self._entry is not None and self._entry["error_class"] == "circuit_open"
+
+
+class RecordedAudience:
+    """Hears nothing, and stops waiting for an answer where that was recorded."""
+
+    def __init__(self, recorded: RunState) -> None:
+        self._log = recorded["planning_log"]
+
+    def waits(self, state: RunState) -> bool:
+        """Whether the run was not being cancelled then."""
+        left = self._log[len(state["planning_log"]) :]
+        return not left or left[0]["error_class"] != "cancelled"
+
+    def speaking(self, state: RunState) -> "AbstractAsyncContextManager[Say]":
+        """What tells nobody."""
+        from nodes.answers.writer import Nobody  # there by now: it writes this answer
+
+        return Nobody().speaking(state)
+
+
+#: How models are asked where nobody says so, without any.
+NO_MODELS = ModelLadder(models={}, order=[], breaker=RecordedBreaker())
+
+
+class Unpaid:
+    """Lets calls be made that cost nothing."""
+
+    async def charge(
+        self, _call: Call, _cost: Cost, ask: Callable[[], Awaitable[Completion]]
+    ) -> Completion:
+        """What `ask` brings."""
+        return await ask()
+
 
 if TYPE_CHECKING:
     from graph.models.client import LiteLlmModel
+
+# Those that the settings name.
+
 
 logger = logging.getLogger("runwright.models")
 
@@ -35,8 +277,8 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         return None
     # Loaded only where there are models, as all that asks them.
     from graph.models.breaker import CircuitBreaker
+    from graph.models.calls import missing_keys
     from graph.models.client import is_installed
-    from graph.models.failures import missing_keys
 
     if not is_installed():
         raise InvalidSettings(

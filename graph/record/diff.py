@@ -25,7 +25,7 @@ from graph.state import (
 )
 from graph.state.rounds import after_steps, is_called, round_of, rounds_of, steps_of
 from graph.state.wording import doc
-from nodes.contract.json_data import counted_size
+from nodes.contract.steps import counted_size
 
 
 def seed_of(recorded: RunState) -> RunState:

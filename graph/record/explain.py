@@ -5,8 +5,7 @@ from typing import Annotated, cast
 
 from typing_extensions import TypedDict
 
-from graph.record.causes import Cause, causes
-from graph.record.time_spent import PARTS, Part, Span, TimeSpent, time_spent
+from graph.record.reasons import PARTS, Cause, Part, Span, TimeSpent, causes, time_spent
 from graph.state import RunState, Status, attempts, marks, question_of
 from graph.state.rounds import is_answered, is_planning, round_of, rounds_of
 from graph.state.status import SETTLED

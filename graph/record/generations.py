@@ -1,7 +1,8 @@
 """The generations of a run, each from its beginning, or from a retry, to its end; and its trace.
 
-Every generation is a trace of its own: that of who called for it, where that was said. The ids
-follow from the run, so that all who tell of it, in whatever process, tell the same.
+A retry begins one by the update that is made here. Every generation is a trace of its own: that
+of who called for it, where that was said. The ids follow from the run, so that all who tell of
+it, in whatever process, tell the same.
 """
 
 import hashlib
@@ -11,8 +12,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
 
-from graph.state import Ending, ForkedFrom, Plan, RequiredApproval, Retry, Round, RunState, in_doubt
-from graph.state.rounds import rounds_of
+from graph.state import (
+    Ending,
+    ForkedFrom,
+    Mark,
+    Plan,
+    RequiredApproval,
+    Retry,
+    Round,
+    RunState,
+    Step,
+    in_doubt,
+)
+from graph.state.rounds import after_steps, replanned, rounds_of, steps_of
+from graph.state.row import RetryCommand
+from nodes.contract.steps import next_cursor
 
 #: The number of no step: none is due.
 NONE_DUE = 0
@@ -147,6 +161,132 @@ def _as_it_ended(state: RunState, ended: Ending, plan: Plan) -> RunState:
             "completed_at": ended["completed_at"],
         },
     )
+
+
+# How a retry begins the next one.
+
+
+def is_due(command: RetryCommand | None, state: RunState) -> bool:
+    """Whether a state has not taken over a command to retry."""
+    return command is not None and state["generation"] < command["generation"]
+
+
+def retried(state: RunState, command: RetryCommand, event: int) -> dict[str, Any]:
+    """The update that turns a settled run into one that continues; `event` is its next one."""
+    plan, mark = retried_plan(state, command), _retry_mark(state, command, event)
+    cursor = first_cursor(plan["steps"], command)
+    update: dict[str, Any] = {
+        "status": "pending",
+        "plan": plan,
+        "cursor": cursor,
+        "attempt": 0,
+        "not_before": None,
+        "generation": command["generation"],
+        "skipped": command["skip"],
+        "log": [mark],
+        "planning": None,
+        "result": None,
+        "error": None,
+        "started_at": None,
+        "paused": 0.0,
+        "completed_at": None,
+    }
+    if command["input"] is not None:
+        update["plan_proposed"] = state["plan_proposed"] or Plan(steps=state["plan"]["steps"])
+    if not plan["steps"]:
+        update["planned_by"] = None
+        return update
+    after = {**state, **update, "log": [*state.get("log", []), mark]}
+    return update | after_steps(after, cursor, at=command["at"])
+
+
+def _retry_mark(state: RunState, command: RetryCommand, event: int) -> Mark:
+    retry = Retry(
+        from_step=command["from_step"],
+        input=command["input"],
+        skip=command["skip"],
+        generation=command["generation"],
+        ended=_ending(state),
+    )
+    for name in ("replan", "traceparent"):
+        if name in command:
+            retry[name] = command[name]
+    if "asks" in command:
+        retry["asks"] = command["asks"]
+        retry["ended"]["plan"] = state["plan"]  # who approves may edit it
+    return Mark(
+        kind="mark",
+        what="retry",
+        at=command["at"],
+        by=command["by"],
+        detail=retry_detail(state, command),
+        event=event,
+        retry=retry,
+    )
+
+
+def _ending(state: RunState) -> Ending:
+    ended = Ending(
+        status=state["status"],
+        error=state["error"],
+        usage=state["usage"],
+        planned_by=state["planned_by"],
+        steps=len(state["plan"]["steps"]),
+        rounds=len(rounds_of(state)),
+        planned=len(state["planning_log"]),
+        generation=state["generation"],
+        started_at=state["started_at"],
+        completed_at=state["completed_at"],
+        approval=state.get("approval"),
+    )
+    if state["result"] is not None:
+        ended["result"] = state["result"]
+    return ended
+
+
+def retry_detail(state: RunState, command: RetryCommand) -> str:
+    """What was asked for, in words."""
+    if command["from_step"] is None:
+        return "planned again"
+    words = f"from step {command['from_step']} of {len(state['plan']['steps'])}"
+    if command["input"] is not None:
+        words += ", with an edited input"
+    left_out = [step for step in command["skip"] if step not in command.get("replan", ())]
+    if left_out:
+        words += f", without {', '.join(f'step {step}' for step in left_out)}"
+    if "replan" in command:
+        steps = state["plan"]["steps"]
+        words += ", then" if first_cursor(steps, command) < len(steps) else ","
+        words += " planned anew"
+    return words
+
+
+def retried_plan(state: RunState, command: RetryCommand) -> Plan:
+    """The plan that is retried: with the edited input in it, and without what is dropped."""
+    plan = replanned(state, command["replan"]) if "replan" in command else state["plan"]
+    if command["input"] is None:
+        return plan
+    steps = [
+        Step({**step, "input": command["input"]}) if step["step"] == command["from_step"] else step
+        for step in plan["steps"]
+    ]
+    if "rounds" not in plan:
+        return Plan(steps=steps)
+    rounds = [
+        cast("Round", {**entry, "proposed": entry["proposed"] or steps_of(plan, entry)})
+        if entry["first"] <= (command["from_step"] or 0) <= entry["last"]
+        else entry
+        for entry in plan["rounds"]
+    ]
+    return Plan(steps=steps, rounds=rounds)
+
+
+def first_cursor(steps: Sequence[Step], command: RetryCommand) -> int:
+    """How many steps come before the one that the run continues with."""
+    return next_cursor(steps, command["skip"], (command["from_step"] or 1) - 1)
+
+
+# The trace of each.
 
 
 #: A caller's place in its trace, as W3C Trace Context has it; later versions may say more.

@@ -20,12 +20,11 @@ from graph.settings.configured import is_address, origin_of
 from graph.state import Approve, Choice, Limits, RunState
 from graph.state.row import Accepted, IdempotencyKey, KeyedRun, Quota, RunRow, state_of
 from graph.storage.fleet import PostRefused
-from graph.storage.threads import LONGEST_THREAD_NAME, THREAD_NAME
-from nodes.answers.parsing import schema_fault
+from graph.storage.records import LONGEST_THREAD_NAME, THREAD_NAME
 from nodes.approval.asking import EXPIRES
-from nodes.contract.json_data import UNSTORABLE
-from tools.registry import Tool
-from tools.toolbox import absence, to_come
+from nodes.contract.checks import schema_fault
+from nodes.contract.steps import UNSTORABLE
+from tools.toolbox import Tool, absence, to_come
 
 #: Longest instructions of one run, in characters.
 LONGEST_INSTRUCTIONS = 4_000

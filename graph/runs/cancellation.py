@@ -5,6 +5,7 @@ What was done stays done, what was in flight is told.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -17,6 +18,7 @@ from graph.runs.live import Cancellation, LiveRun
 from graph.runs.recovery import resume, state_at
 from graph.state import (
     Attempt,
+    AttemptError,
     Mark,
     PlanningCall,
     RunState,
@@ -30,8 +32,10 @@ from graph.state.rounds import is_planning, round_of, rounds_of
 from graph.state.row import RunRow
 from graph.state.status import SETTLED, WrongStatus, may_become
 from graph.storage.storage import StorageUnavailable
-from nodes.contract.steps import interrupted, left_out
-from tools.receipts import find_begun
+from nodes.contract.steps import InvalidOutput, InvalidReference, left_out, resolved
+from tools.receipts import Begun, find_begun
+from tools.threads import ToolThreads
+from tools.toolbox import Tool
 
 
 class AlreadySettled(WrongStatus):
@@ -226,3 +230,72 @@ def _summary(state: RunState, cut_off: Attempt | None) -> str:
         also = " and" if cut_off else f"; step {done + 1} ({steps[done]['tool']})"
         words += f"{also} may have acted"
     return words
+
+
+# The attempt at a step that a cancellation has cut off.
+
+
+#: The type of the error of such an attempt.
+CUT_OFF = "Cancelled"
+
+
+def interrupted(
+    state: RunState,
+    *,
+    tools: Mapping[str, Tool],
+    threads: ToolThreads,
+    at: float,
+    begun: Begun | None = None,
+    guarded: bool = False,
+) -> Attempt | None:
+    """The entry of the attempt that was cut off at an epoch second, or None if none was due.
+
+    `guarded`: its call leaves a receipt as it is `begun`.
+    """
+    steps = state["plan"]["steps"]
+    due = state["not_before"] or 0.0
+    if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps) or due > at:
+        return None
+    step = steps[state["cursor"]]
+    tool = tools.get(step["tool"])
+    may_have_acted = tool is not None and tool.effects
+    in_doubt = guarded and begun is not None and begun.attempt > state["attempt"]
+    if guarded:
+        may_have_acted = in_doubt
+    try:
+        value, _ = resolved(state, step)
+    except (InvalidReference, InvalidOutput):
+        value = step["input"]
+    if guarded and not in_doubt:
+        effect = "it was not called yet"
+    elif begun is not None and begun.ended_at is not None:
+        effect = "it had returned by then"
+    else:
+        effect = "it may have acted" if may_have_acted else "it changes nothing"
+    started_at = min(max(due, _last_end(state)), at)
+    return Attempt(
+        kind="attempt",
+        step=step["step"],
+        tool=step["tool"],
+        input=value,
+        attempt=state["attempt"] + 1,
+        generation=state["generation"],
+        status="in_doubt" if in_doubt else "cancelled",
+        output=None,
+        error=AttemptError(
+            type=CUT_OFF,
+            message=f"{step['tool']} was cut off by the cancellation; {effect}",
+            retryable=False,
+        ),
+        retry_at=None,
+        thread_running=threads.running(step_key(state, step["step"])),
+        may_have_acted=may_have_acted,
+        started_at=started_at,
+        duration_ms=round((at - started_at) * 1000, 3),
+    )
+
+
+def _last_end(state: RunState) -> float:
+    """When the run last got on: nothing that came later had begun before."""
+    entries = (*state["planning_log"], *state["log"])
+    return max((ended_at(entry) for entry in entries if "duration_ms" in entry), default=0.0)

@@ -1,20 +1,19 @@
-"""What everything that is done with runs works on, in one process: reading them first of all."""
+"""What everything that is done with runs works on, in one process: reading them first of all,
+and who did what with them.
+"""
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 from uuid import UUID
-
-from langchain_core.runnables import RunnableConfig
 
 from graph.build import RunGraph
 from graph.queue.executor import Executor, NotAccepting
-from graph.record.generations import trace_id_of
+from graph.record.generations import is_due
 from graph.record.record import Record, Undelivered, WaitsFor, record_of, waiting_for
 from graph.runs.live import Broadcaster, LiveRuns, Observe, SettledRuns
-from graph.runs.recovery import is_due, retried
+from graph.runs.recovery import after_retry, thread
 from graph.runs.threads import Conversations, ThreadQueues
 from graph.settings.configured import site_of
 from graph.state import (
@@ -24,20 +23,19 @@ from graph.state import (
     Status,
     attempts,
     learned_of,
-    logged,
     question_of,
     step_key,
     whole,
 )
-from graph.state.row import RetryCommand, expiry_of, facts_of, state_of
-from graph.state.status import SETTLED, SETTLED_OR_WAITING
+from graph.state.row import state_of
+from graph.state.status import SETTLED
+from graph.storage.records import AuditPage, AuditQuery
+from graph.storage.search import Position, Search, decode, encode
 from graph.storage.storage import Storage
-from nodes.approval.in_doubt import DoubtGate
+from nodes.approval.asking import DoubtGate
 from tools.receipts import Blob, find_blob
-from tools.registry import Tool
 from tools.threads import ToolThreads
-
-logger = logging.getLogger("runwright.runs")
+from tools.toolbox import Tool
 
 
 class RunNotFound(Exception):
@@ -226,16 +224,29 @@ class RunReader:
         return await self._storage.fleet.jobs.position(run_id) if status == "pending" else None
 
 
-def after_retry(state: RunState, command: RetryCommand) -> RunState:
-    """A settled state as it is once it has taken over the command."""
-    update = retried(state, command)
-    log = logged(state.get("log", []), [update.pop("log")])
-    return cast("RunState", {**state, **update, "log": log})
+class AuditTrail:
+    """What was done with the runs of an owner; an `owner` of None is told of all."""
 
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
-def thread(run_id: str) -> RunnableConfig:
-    """Where the checkpoints of a run are."""
-    return {"configurable": {"thread_id": run_id}}
+    async def page(
+        self, query: AuditQuery, *, owner: str | None, limit: int, cursor: str | None = None
+    ) -> AuditPage:
+        """The entries that are asked for, from beyond the page whose `next_cursor` this is.
+
+        Raises `InvalidCursor` and `StorageUnavailable`.
+        """
+        # What cursors are bound to: a search of runs that cannot be.
+        search, whose = Search(thread_id="", text=repr(query)), owner or ""
+        before = None if cursor is None else decode(cursor, search, owner=whose).number
+        with self._storage.available():
+            found, more = await self._storage.audit.page(owner, query, limit=limit, before=before)
+        after = Position(key=None, number=more) if more is not None else None
+        return AuditPage(
+            entries=[*found],
+            next_cursor=encode(after, search, owner=whose) if after else None,
+        )
 
 
 def _is_run_id(text: str) -> bool:
@@ -344,47 +355,3 @@ class LateCalls:
             await self._storage.index.note_learned(run_id, learned)
         except self._storage.errors as error:
             self._storage.faults.tell(error)
-
-
-class Projection:
-    """Writes to the index what a stored state says, and then shows that state."""
-
-    def __init__(
-        self, storage: Storage, live: LiveRuns, publish: Callable[[RunState], None]
-    ) -> None:
-        self._storage = storage
-        self._live = live
-        self.publish = publish
-
-    async def write(self, state: RunState) -> None:
-        """Raises what the storage raises."""
-        # Before it is seen to wait, so that none waits for ever.
-        if expiry := expiry_of(state):
-            await self._storage.index.note_expiry(state["run_id"], *expiry)
-        changed = await self._storage.index.project(
-            state["run_id"],
-            state["status"],
-            started_at=state["started_at"],
-            completed_at=state["completed_at"],
-            facts=facts_of(state),
-            generation=state["generation"],
-        )
-        self.show(state, changed)
-
-    def show(self, state: RunState, changed: bool) -> None:
-        """Show a state that is in the index, `changed` with it or not."""
-        status = state["status"]
-        if (live := self._live.get(state["run_id"])) and status in SETTLED_OR_WAITING:
-            live.unsettled = False
-        self.publish(state)
-        if changed:
-            error = state["error"] if status in SETTLED else None
-            logger.info(
-                "run %s",
-                status,
-                extra={
-                    "run_id": state["run_id"],
-                    "trace_id": trace_id_of(state),
-                    "error": error and error["type"],
-                },
-            )

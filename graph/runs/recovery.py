@@ -1,12 +1,13 @@
 """From which checkpoint, and in which status, a run is resumed: what was finished stays finished.
 
 A run that another process left is resumed, a settled one is retried by a stored retry, and a
-waiting one is resumed with what was decided about its plan.
+waiting one is resumed with what was decided about its plan. The projection brings the index to
+what a checkpoint says.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -16,26 +17,24 @@ from langgraph.types import Command, Overwrite, StateSnapshot
 
 from graph.build import RunGraph
 from graph.record.events import next_event
+from graph.record.generations import is_due, retried, trace_id_of
+from graph.runs.live import LiveRuns
 from graph.state import (
     STATE_VERSION,
-    Ending,
     Mark,
-    Plan,
-    Retry,
-    Round,
     RunState,
-    Step,
+    logged,
     question_of,
     run_error,
     split,
     whole,
 )
-from graph.state.rounds import after_steps, asked_about, replanned, rounds_of, steps_of
+from graph.state.rounds import asked_about, expiry_of
 from graph.state.row import RetryCommand, RunRow, state_of
-from graph.state.status import SETTLED
-from graph.storage.storage import RunIndex
+from graph.state.run import facts_of
+from graph.state.status import SETTLED, SETTLED_OR_WAITING
+from graph.storage.storage import RunIndex, Storage
 from nodes.approval.asking import approval_needed
-from nodes.contract.steps import next_cursor
 
 logger = logging.getLogger("runwright.runs")
 
@@ -230,17 +229,25 @@ def _state(snapshot: StateSnapshot) -> RunState:
     return whole(snapshot.values)
 
 
-def is_due(command: RetryCommand | None, state: RunState) -> bool:
-    """Whether a state has not taken over an command to retry."""
-    return command is not None and state["generation"] < command["generation"]
-
-
 async def apply_retry(
     graph: RunGraph, config: RunnableConfig, state: RunState, command: RetryCommand
 ) -> None:
     """Let a settled run take over the command: it is pending then, with a mark that says so."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
-    await graph.aupdate_state(config, split(retried(state, command)), as_node=node)
+    update = retried(state, command, next_event(state))
+    await graph.aupdate_state(config, split(update), as_node=node)
+
+
+def after_retry(state: RunState, command: RetryCommand) -> RunState:
+    """A settled state as it is once it has taken over the command."""
+    update = retried(state, command, next_event(state))
+    log = logged(state.get("log", []), [update.pop("log")])
+    return cast("RunState", {**state, **update, "log": log})
+
+
+def thread(run_id: str) -> RunnableConfig:
+    """Where the checkpoints of a run are."""
+    return {"configurable": {"thread_id": run_id}}
 
 
 async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) -> RunState:
@@ -255,121 +262,6 @@ async def set_running(graph: RunGraph, config: RunnableConfig, state: RunState) 
         await graph.aupdate_state(config, split(update), as_node="execute_step")
         return cast("RunState", {**state, **update})
     return state
-
-
-def retried(state: RunState, command: RetryCommand) -> dict[str, Any]:
-    """The update that turns a settled run into one that is to go on."""
-    plan, mark = retried_plan(state, command), _retry_mark(state, command)
-    cursor = first_cursor(plan["steps"], command)
-    update: dict[str, Any] = {
-        "status": "pending",
-        "plan": plan,
-        "cursor": cursor,
-        "attempt": 0,
-        "not_before": None,
-        "generation": command["generation"],
-        "skipped": command["skip"],
-        "log": [mark],
-        "planning": None,
-        "result": None,
-        "error": None,
-        "started_at": None,
-        "paused": 0.0,
-        "completed_at": None,
-    }
-    if command["input"] is not None:
-        update["plan_proposed"] = state["plan_proposed"] or Plan(steps=state["plan"]["steps"])
-    if not plan["steps"]:
-        update["planned_by"] = None
-        return update
-    after = {**state, **update, "log": [*state.get("log", []), mark]}
-    return update | after_steps(after, cursor, at=command["at"])
-
-
-def _retry_mark(state: RunState, command: RetryCommand) -> Mark:
-    retry = Retry(
-        from_step=command["from_step"],
-        input=command["input"],
-        skip=command["skip"],
-        generation=command["generation"],
-        ended=_ending(state),
-    )
-    for name in ("replan", "traceparent"):
-        if name in command:
-            retry[name] = command[name]
-    if "asks" in command:
-        retry["asks"] = command["asks"]
-        retry["ended"]["plan"] = state["plan"]  # who approves may edit it
-    return Mark(
-        kind="mark",
-        what="retry",
-        at=command["at"],
-        by=command["by"],
-        detail=retry_detail(state, command),
-        event=next_event(state),
-        retry=retry,
-    )
-
-
-def _ending(state: RunState) -> Ending:
-    ended = Ending(
-        status=state["status"],
-        error=state["error"],
-        usage=state["usage"],
-        planned_by=state["planned_by"],
-        steps=len(state["plan"]["steps"]),
-        rounds=len(rounds_of(state)),
-        planned=len(state["planning_log"]),
-        generation=state["generation"],
-        started_at=state["started_at"],
-        completed_at=state["completed_at"],
-        approval=state.get("approval"),
-    )
-    if state["result"] is not None:
-        ended["result"] = state["result"]
-    return ended
-
-
-def retry_detail(state: RunState, command: RetryCommand) -> str:
-    """What was asked for, in words."""
-    if command["from_step"] is None:
-        return "planned again"
-    words = f"from step {command['from_step']} of {len(state['plan']['steps'])}"
-    if command["input"] is not None:
-        words += ", with an edited input"
-    left_out = [step for step in command["skip"] if step not in command.get("replan", ())]
-    if left_out:
-        words += f", without {', '.join(f'step {step}' for step in left_out)}"
-    if "replan" in command:
-        steps = state["plan"]["steps"]
-        words += ", then" if first_cursor(steps, command) < len(steps) else ","
-        words += " planned anew"
-    return words
-
-
-def retried_plan(state: RunState, command: RetryCommand) -> Plan:
-    """The plan that is retried: with the edited input in it, and without what is dropped."""
-    plan = replanned(state, command["replan"]) if "replan" in command else state["plan"]
-    if command["input"] is None:
-        return plan
-    steps = [
-        Step({**step, "input": command["input"]}) if step["step"] == command["from_step"] else step
-        for step in plan["steps"]
-    ]
-    if "rounds" not in plan:
-        return Plan(steps=steps)
-    rounds = [
-        cast("Round", {**entry, "proposed": entry["proposed"] or steps_of(plan, entry)})
-        if entry["first"] <= (command["from_step"] or 0) <= entry["last"]
-        else entry
-        for entry in plan["rounds"]
-    ]
-    return Plan(steps=steps, rounds=rounds)
-
-
-def first_cursor(steps: Sequence[Step], command: RetryCommand) -> int:
-    """How many steps come before the one that the run continues with."""
-    return next_cursor(steps, command["skip"], (command["from_step"] or 1) - 1)
 
 
 async def carry_out(
@@ -398,3 +290,47 @@ async def begin(graph: RunGraph, config: RunnableConfig, state: RunState) -> Non
     """Write the first checkpoint of a fork: one that has a plan continues with its steps."""
     node = "execute_step" if state["plan"]["steps"] else "__start__"
     await graph.aupdate_state(config, split(state), as_node=node)
+
+
+class Projection:
+    """Writes to the index what a stored state says, and then shows that state."""
+
+    def __init__(
+        self, storage: Storage, live: LiveRuns, publish: Callable[[RunState], None]
+    ) -> None:
+        self._storage = storage
+        self._live = live
+        self.publish = publish
+
+    async def write(self, state: RunState) -> None:
+        """Raises what the storage raises."""
+        # Before it is seen to wait, so that none waits for ever.
+        if expiry := expiry_of(state):
+            await self._storage.index.note_expiry(state["run_id"], *expiry)
+        changed = await self._storage.index.project(
+            state["run_id"],
+            state["status"],
+            started_at=state["started_at"],
+            completed_at=state["completed_at"],
+            facts=facts_of(state),
+            generation=state["generation"],
+        )
+        self.show(state, changed)
+
+    def show(self, state: RunState, changed: bool) -> None:
+        """Show a state that is in the index, `changed` with it or not."""
+        status = state["status"]
+        if (live := self._live.get(state["run_id"])) and status in SETTLED_OR_WAITING:
+            live.unsettled = False
+        self.publish(state)
+        if changed:
+            error = state["error"] if status in SETTLED else None
+            logger.info(
+                "run %s",
+                status,
+                extra={
+                    "run_id": state["run_id"],
+                    "trace_id": trace_id_of(state),
+                    "error": error and error["type"],
+                },
+            )

@@ -18,10 +18,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Overwrite
 
 from graph.build import RunGraph, build_graph, recursion_limit
-from graph.models.recorded import NO_MODELS, RecordedAudience, recorded_ladder
+from graph.models.ladder import NO_MODELS, RecordedAudience, recorded_ladder
 from graph.record.diff import seed_of
-from graph.runs.context import thread
-from graph.runs.recovery import apply_retry, begin, is_waiting, set_running, state_at
+from graph.runs.cancellation import CUT_OFF
+from graph.runs.recovery import apply_retry, begin, is_waiting, set_running, state_at, thread
 from graph.state import (
     Attempt,
     Channels,
@@ -34,14 +34,12 @@ from graph.state import (
 from graph.state.rounds import rounds_of, steps_of
 from graph.state.row import RetryCommand
 from graph.state.status import SETTLED
-from nodes.contract.json_data import InvalidOutput, InvalidReference
-from nodes.contract.steps import CUT_OFF, resolved
+from nodes.contract.steps import InvalidOutput, InvalidReference, resolved
 from nodes.planning.model import ModelLadder
-from tools.invocation import TRANSIENT, Failure, Outcome, invoke
-from tools.registry import Tool, ToolCall
+from tools.invocation import TRANSIENT, invoke
+from tools.registry import ToolCall
 from tools.threads import ToolThreads
-from tools.toolbox import snapshot
-from tools.values import UnfitInput
+from tools.toolbox import Failure, Outcome, Tool, UnfitInput, snapshot
 
 
 class Build(Protocol):

@@ -14,11 +14,11 @@ from langgraph.runtime import RunControl
 from graph.build import RunGraph, recursion_limit
 from graph.record.generations import trace_id_of
 from graph.runs.cancellation import Cancellations
-from graph.runs.context import Projection, RunContext, thread
+from graph.runs.context import RunContext
 from graph.runs.live import Cancellation, LiveRun, Reason
-from graph.runs.quarantine import Quarantine
 from graph.runs.recovery import (
     MAX_STARTS,
+    Projection,
     Resumed,
     begin,
     carry_out,
@@ -27,7 +27,9 @@ from graph.runs.recovery import (
     resume,
     resume_left,
     set_running,
+    thread,
 )
+from graph.runs.threads import Quarantine
 from graph.state import Channels, RunState, split, without_wait
 from graph.state.row import RunRow, state_of
 from graph.storage.fleet import LeaseLost
@@ -194,9 +196,8 @@ class Runner:
         live.row = None
         if row is None:
             return None
-        live.thread_id = row.thread
-        if not live.owner:  # nobody has queued it
-            live.owner = row.owner
+        live.thread_id = live.thread_id or row.thread  # it may be that nobody has queued it
+        live.owner = live.owner or row.owner
         config = self._config(row)
         if reason == "recovered" and row.cancel_at is not None:
             reason = "cancelling"  # ordered in a process that has ended

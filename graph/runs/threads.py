@@ -1,14 +1,17 @@
-"""Runs of one thread in order, one after the other, and what each is given of those before it.
+"""In which order runs begin: those of a thread, and those that an earlier process left.
 
-The table of runs decides which of them is next; kept here is only who waits in this process.
+Runs of one thread are executed one after the other, and each is given what went before it. The
+table of runs decides which of them is next; kept here is only who waits in this process. Of those
+that an earlier process left few continue at once, and one that may have ended it continues alone.
 """
 
 import asyncio
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from graph.queue.executor import Executor
-from graph.runs.live import LiveRun
+from graph.runs.live import LiveRun, LiveRuns
 from graph.state import (
     NOTHING_BEFORE,
     THREAD_CONTEXT,
@@ -22,8 +25,9 @@ from graph.state import (
     turn_of,
 )
 from graph.state.row import RunRow
+from graph.storage.records import Earlier
 from graph.storage.storage import Storage
-from graph.storage.threads import Earlier
+from nodes.contract.steps import WithoutSlot
 
 
 class ThreadNotFound(Exception):
@@ -225,3 +229,75 @@ class Conversations:
             if left < 0:
                 break
         return turns
+
+
+# Those that an earlier process left.
+
+
+#: So many continue at once until they have got further: if this process ends as well, the others
+#: have not been started in vain.
+AT_ONCE = 4
+
+#: How long one that does not get further keeps the next from going on, in seconds; a quarantined
+#: run keeps all others.
+SLOT_SECONDS, QUARANTINE_SECONDS = 0.25, 2.0
+
+
+class Quarantine:
+    """Tells the run that ends its process from those that only were there.
+
+    As long as a quarantined run gets no further nothing else is executed, so that it takes nobody
+    with it, and an innocent one has the machine to itself.
+    """
+
+    def __init__(self, runs: LiveRuns) -> None:
+        self._runs = runs
+        self._alone = asyncio.Semaphore(1)
+        self._some = asyncio.Semaphore(AT_ONCE)
+        self._clear = asyncio.Event()
+        self._clear.set()
+
+    def quarantine(self, live: LiveRun) -> None:
+        """Let this run go on alone, and the others after it."""
+        live.quarantined = True
+        self._clear.clear()
+
+    def forget(self, live: LiveRun) -> None:
+        """Let nobody wait for this run any more."""
+        live.quarantined = False
+        if not self._clear.is_set() and not any(one.quarantined for one in self._runs):
+            self._clear.set()
+
+    @asynccontextmanager
+    async def slot(
+        self, live: LiveRun, without_slot: WithoutSlot
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a slot of the run; it calls what it is given here when it has got further.
+
+        It waits `without_slot`, since those that are let go on before it may need all there are.
+        """
+        quarantined = live.quarantined
+        slots = self._alone if quarantined else self._some
+        over = True
+
+        def end() -> None:
+            nonlocal over
+            if not over:
+                over = True
+                slots.release()
+                self.forget(live)
+
+        try:
+            async with without_slot():
+                if not quarantined:
+                    await self._clear.wait()
+                await slots.acquire()
+                over = False
+            seconds = QUARANTINE_SECONDS if quarantined else SLOT_SECONDS
+            timer = asyncio.get_running_loop().call_later(seconds, end)
+            try:
+                yield end
+            finally:
+                timer.cancel()
+        finally:
+            end()

@@ -1,45 +1,50 @@
-"""Every setting: its name, what it may be, and what it is for."""
+"""Every setting: its name, what it may be, and what it is for.
+
+They are read once, from the environment (`RUNWRIGHT_…`).
+"""
 
 import json
 import os
-import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from graph.settings.configured import (
+    InvalidSettings,
+    Key,
     ModelName,
     ModelPrice,
     ModelSettings,
     WebhookSettings,
     check_hosts,
+    check_models,
     check_origins,
+    given_key,
+    given_keys,
+    without_secrets,
 )
-from graph.settings.keys import InvalidKey, Key, parse_keys
 from graph.state import MOST_KEPT, THREAD_CONTEXT, Approve, Limits
 from nodes.planning.model import THRESHOLD
 from tools.invocation import ToolErrors
-from tools.registry import InDoubt
+from tools.toolbox import InDoubt
 
 PREFIX = "RUNWRIGHT_"
 
 #: Settings whose values are told to nobody, not even when they are wrong.
 SECRET = frozenset({"api_key", "api_keys"})
-
-
-class InvalidSettings(Exception):
-    """A setting that cannot be used; each line has its name, its value and what is allowed.
-
-    `fields` are those that the lines are about.
-    """
-
-    def __init__(self, lines: str, fields: Iterable[str] = ()) -> None:
-        super().__init__(lines)
-        self.fields = tuple(fields)
 
 
 class Settings(BaseModel):
@@ -95,10 +100,10 @@ class Settings(BaseModel):
     )
 
     # Whose the runs are
-    api_keys: tuple[Key, ...] = Field(
+    api_keys: Annotated[tuple[Key, ...], BeforeValidator(given_keys)] = Field(
         (), description="who may use the server: name:hash,… as `runwright key new` prints them"
     )
-    api_key: SecretStr | None = Field(
+    api_key: Annotated[SecretStr | None, BeforeValidator(given_key)] = Field(
         None, description="the key that `run` and `watch` send to a server that has keys"
     )
 
@@ -188,7 +193,7 @@ class Settings(BaseModel):
     )
 
     # Which models plan; without any, the pattern planner does
-    models: tuple[ModelSettings, ...] = Field(
+    models: Annotated[tuple[ModelSettings, ...], AfterValidator(check_models)] = Field(
         (), description='models in the order of trial, as JSON: ["openai/gpt-5-mini", …]'
     )
     model_complex: ModelName | None = Field(
@@ -286,30 +291,6 @@ class Settings(BaseModel):
         "info", description="debug adds prompts and outputs"
     )
 
-    @field_validator("api_keys", mode="before")
-    @classmethod
-    def _parse_keys(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        if not (entries := [part.strip() for part in value.split(",") if part.strip()]):
-            # Empty where a template was not filled in: that would serve without keys, in silence.
-            raise PydanticCustomError(
-                "no_key", "Input should have a key as `runwright key new` prints; unset it for none"
-            )
-        try:
-            return parse_keys(entries)
-        except InvalidKey as error:
-            raise PydanticCustomError("key", "{what}", {"what": str(error)}) from None
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _trim_key(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        if not re.fullmatch(r"[!-~]*", value.strip()):
-            raise PydanticCustomError("key", "Input should be a key as `runwright key new` prints")
-        return value.strip() or None
-
     @field_validator("allowed_hosts", "cors_origins", "tools", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -332,18 +313,6 @@ class Settings(BaseModel):
     def _none_is_for_ever(cls, value: Any) -> Any:
         return 0.0 if isinstance(value, str) and value.strip().lower() == "none" else value
 
-    @field_validator("models")
-    @classmethod
-    def _name_once(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
-        times = Counter(configured.model for configured in models)
-        if twice := [name for name, count in times.items() if count > 1]:
-            raise PydanticCustomError(
-                "model_named_twice",
-                "Input should name each model once, whatever its api_base; named twice: {twice}",
-                {"twice": ", ".join(twice)},
-            )
-        return models
-
     @property
     def tool_errors_told(self) -> ToolErrors:
         """What is told of exceptions in tools: with keys, who calls is not who runs the server."""
@@ -362,3 +331,58 @@ class Settings(BaseModel):
             max_rounds=self.max_rounds,
             mend=self.mend,
         )
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings from the environment; `overrides` (from the command line) come first.
+
+    Raises `InvalidSettings`.
+    """
+    lines = _unknown_names(os.environ)
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False)
+        lines += [_line(error, overrides) for error in errors]
+        fields = dict.fromkeys(_field(error) for error in errors)
+        raise InvalidSettings("\n".join(lines), fields) from None
+    own = {configured.api_key_env for configured in settings.models}
+    if lines := [line for line in lines if line.partition(" ")[0] not in own]:
+        raise InvalidSettings("\n".join(lines))
+    return settings
+
+
+def _unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """What is set and read by nothing: a misspelt name of the keys would serve without any."""
+    known = [name.upper() for name in Settings.model_fields]
+    found = []
+    for name in sorted(environment):
+        own = name.upper().removeprefix(PREFIX)
+        if name.upper().startswith(PREFIX) and own not in known:
+            alike = [f"; did you mean {PREFIX}{one}?" for one in get_close_matches(own, known, n=1)]
+            found.append(f"{name} is set, but there is no such setting{''.join(alike)}")
+    return found
+
+
+def _field(error: Any) -> str:
+    return str(error["loc"][0])
+
+
+def _as_given(value: Any) -> Any:
+    """A list as it is written in a variable; anything else as it is."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _line(error: Any, overrides: dict[str, Any]) -> str:
+    field = _field(error)
+    name = f"--{field.replace('_', '-')}" if field in overrides else f"{PREFIX}{field.upper()}"
+    described = Settings.model_fields[field].description if field in Settings.model_fields else ""
+    unknown = error["type"] == "extra_forbidden" and len(error["loc"]) > 1
+    message = f"has the unknown field {error['loc'][-1]!r}" if unknown else error["msg"]
+    # Somebody may have put a key where only the name of its variable belongs.
+    hidden = field in SECRET or unknown or error["type"] == "json"
+    hidden = hidden or isinstance(error["input"], dict)
+    value = "…" if hidden else without_secrets(str(_as_given(error["input"])))
+    if not described:
+        return f"{name}: there is no such setting"
+    return f"{name}={value}: {message} ({described})"

@@ -2,21 +2,9 @@
 
 Readers of the state import from here; which records there are, the files beside this one tell.
 
-Others use `rounds`, `row`, `run.DETAILS`, `status` and `wording`.
+Others use `rounds`, `row`, `run`, `status` and `wording`.
 """
 
-from graph.state.conversation import (
-    NOTHING_BEFORE,
-    THREAD_CONTEXT,
-    TURN,
-    Conversation,
-    Referent,
-    Turn,
-    conversation_of,
-    followed,
-    referent_of,
-    turn_of,
-)
 from graph.state.log import (
     Attempt,
     AttemptError,
@@ -60,16 +48,21 @@ from graph.state.plan import (
     Usage,
     Why,
 )
+from graph.state.row import THREAD_CONTEXT, TURN, conversation_of, followed, referent_of, turn_of
 from graph.state.run import (
     DEFAULT_LIMITS,
     MOST_KEPT,
+    NOTHING_BEFORE,
     STATE_VERSION,
     AnswerPolicy,
     Budget,
     Channels,
+    Conversation,
     Limits,
+    Referent,
     RunInput,
     RunState,
+    Turn,
     answer_wanted,
     limits_of,
     logged,

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from graph.state.log import marks
+from graph.state.log import marks, question_of
 from graph.state.plan import (
     Approval,
     Plan,
@@ -171,6 +171,19 @@ def asked_about(state: Mapping[str, Any]) -> int | None:
     if not begun_since or begun_since[-1]["round"] == 1:
         return None
     return len(state.get("log", ()))
+
+
+def expiry_of(state: Mapping[str, Any]) -> tuple[float, int | None] | None:
+    """Until when it may be decided about a run that waits, in epoch seconds; None of any other.
+
+    With the number of the question, where it is not about the plan that the run began with.
+    """
+    if question := question_of(state):
+        return question["expires_at"], question["number"]
+    approval = approval_of(state)
+    if approval and state["status"] == "waiting":
+        return approval["expires_at"], asked_about(state)
+    return None
 
 
 def abandoned(state: Mapping[str, Any], before: int | None = None) -> list[Step]:

@@ -1,56 +1,32 @@
-"""A run as a row: the request until there is a first checkpoint, then what a list shows.
+"""A run as a row, and what it is given of the runs before it in its thread.
 
-Beside it lie the orders about a run that are stored before they are carried out.
+The row is the request until there is a first checkpoint, then what a list shows. Beside it lie the
+orders about a run that are stored before they are carried out. The runs before it are given to it
+as they were when it began.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
-from graph.state import (
-    Approve,
+from graph.state.log import Learned, ResolvedAs, is_said_done, outputs
+from graph.state.plan import Approve, Choice, EditedPlan, RequiredApproval
+from graph.state.run import (
+    NO_FACTS,
+    NOTHING_BEFORE,
     Budget,
-    Choice,
-    EditedPlan,
-    Learned,
+    Conversation,
+    Facts,
     Limits,
-    RequiredApproval,
-    ResolvedAs,
+    Referent,
     RunState,
-    Status,
-    attempts,
-    marks,
+    Turn,
     new_run,
-    question_of,
 )
-from graph.state.rounds import approval_of, asked_about, rounds_of
-from graph.state.status import SETTLED, SETTLED_OR_WAITING
-
-Planner = Literal["llm", "pattern", "caller"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """A run's course as it was when its status was last written; null is not known.
-
-    `tools` are those that it called and, while it is not settled, those that its plan calls. `usd`
-    is what its planning cost, known once it is settled or waits. `retries`, `taken_up` and `rounds`
-    count.
-    """
-
-    planner: Planner | None = None
-    model: str | None = None
-    tools: tuple[str, ...] = ()
-    usd: float | None = None
-    retries: int = 0
-    taken_up: int = 0
-    rounds: int = 0
-
-
-#: Of a run that nobody has looked at.
-NO_FACTS = Facts()
+from graph.state.status import SETTLED, Status
 
 
 class ApprovalAnswer(TypedDict):
@@ -159,36 +135,6 @@ class RunRow:
         return self.thread_id or self.run_id
 
 
-def facts_of(state: RunState) -> Facts:
-    """The facts that a state holds."""
-    made, planned_by = attempts(state), state["planned_by"]
-    tools = [attempt["tool"] for attempt in made]
-    if state["status"] not in SETTLED:
-        tools += [step["tool"] for step in state["plan"]["steps"]]
-    return Facts(
-        planner=planned_by["source"] if planned_by else None,
-        model=planned_by["model"] if planned_by else None,
-        tools=tuple(dict.fromkeys(tools)),
-        usd=state["usage"]["usd"] if state["status"] in SETTLED_OR_WAITING else None,
-        retries=sum(attempt["attempt"] > 1 for attempt in made),
-        rounds=len(rounds_of(state)),
-        taken_up=len(marks(state, "taken_up")),
-    )
-
-
-def expiry_of(state: RunState) -> tuple[float, int | None] | None:
-    """Until when it may be decided about a run that waits, in epoch seconds; None of any other.
-
-    With the number of the question, where it is not about the plan that the run began with.
-    """
-    if question := question_of(state):
-        return question["expires_at"], question["number"]
-    approval = approval_of(state)
-    if approval and state["status"] == "waiting":
-        return approval["expires_at"], asked_about(state)
-    return None
-
-
 #: How long a key stands for its first request, in seconds.
 KEPT = 24 * 3600.0
 
@@ -281,3 +227,151 @@ def state_of(row: RunRow) -> RunState:
         posted_by=row.posted_by,
         traceparent=row.traceparent,
     )
+
+
+# What a run is given of its thread.
+
+
+#: Characters of the earlier runs that a run is shown, unless the settings say otherwise.
+THREAD_CONTEXT = 16_000
+
+#: The largest output that "it" can be, in bytes of JSON: every checkpoint of the run has it.
+LARGEST_REFERENT = 16 * 1024
+
+#: Most characters of one prompt and of one text; where little is shown, a part of that.
+_MOST_OF_PROMPT, _PART_OF_PROMPT = 1_000, 12
+_MOST_OF_TEXT, _PART_OF_TEXT = 3_000, 6
+
+#: What a turn takes beside its prompt and its text, in characters: ids, names of fields, tags.
+TURN = 120
+
+#: As many turns are left out at once, so that the prompts of that many runs begin with the same
+#: words, which providers cache.
+_BLOCK = 8
+
+
+def conversation_of(
+    newest_first: Sequence[Turn],
+    last: Referent | None,
+    *,
+    characters: int,
+    total: int | None = None,
+) -> Conversation:
+    """What a run is given of the settled runs before it in its thread.
+
+    The turns that it keeps have at most so many `characters`, with what each takes beside its
+    words. `total` is how many there were, where these are not all.
+    """
+    fitting, left = list[Turn](), characters
+    for turn in newest_first:
+        left -= TURN + len(turn["prompt"]) + len(turn["text"])
+        if left < 0:
+            break
+        fitting.append(turn)
+    known = max(len(newest_first), total or 0)
+    left_out = _in_blocks(known - len(fitting), known)
+    return Conversation(turns=fitting[: known - left_out][::-1], left_out=left_out, last=last)
+
+
+def followed(state: Mapping[str, Any], *, characters: int) -> Conversation | None:
+    """What the next run on the same LangGraph thread is given; None where nothing went before.
+
+    `state` is that of the run before, but for its prompt, which the next one has replaced. A run
+    that has not ended is none of the earlier ones, and leaves nothing to refer to.
+    """
+    before: Conversation = state.get("conversation", NOTHING_BEFORE)
+    turns, total, last = before["turns"][::-1], before["left_out"] + len(before["turns"]), None
+    if state.get("status") in SETTLED and "asked" in state:
+        ended = {**state, "prompt": state["asked"]}
+        turns, total = [turn_of(ended, characters), *turns], total + 1
+        last = referent_of(ended)
+    return conversation_of(turns, last, characters=characters, total=total) if total else None
+
+
+def turn_of(state: Mapping[str, Any], characters: int = THREAD_CONTEXT) -> Turn:
+    """A settled run as later ones see it, where all that they see has so many `characters`."""
+    result, error = state.get("result"), state.get("error")
+    source: Literal["answer", "summary", "error"]
+    most = min(_MOST_OF_TEXT, characters // _PART_OF_TEXT)
+    if result and (answer := result.get("answer")):
+        text, source = _with_summary(answer["text"], result["summary"], most), "answer"
+    elif result:
+        text, source = result["summary"], "summary"
+    else:
+        text, source = error["message"] if error else state["status"], "error"
+    return Turn(
+        run_id=state["run_id"],
+        prompt=_cut(state["prompt"], min(_MOST_OF_PROMPT, characters // _PART_OF_PROMPT)),
+        status=state["status"],
+        text=_cut(text, most),
+        source=source,
+    )
+
+
+def referent_of(state: Mapping[str, Any]) -> Referent | None:
+    """What "it" can mean after this run; None unless it completed with an output, not too large.
+
+    None too where that is only the last of several records, such as two to-dos that were added.
+    """
+    result = state.get("result")
+    if state["status"] != "completed" or not result or result["output"] is None:
+        return None
+    output, tool = result["output"], _tool_of_output(state)
+    size = len(json.dumps(output, ensure_ascii=False).encode(errors="replace"))
+    if tool is None or size > LARGEST_REFERENT or _is_one_of_several(state, tool, output):
+        return None
+    return Referent(run_id=state["run_id"], tool=tool, output=output)
+
+
+def _tool_of_output(state: Mapping[str, Any]) -> str | None:
+    """The tool of the step that was done last, whose output is the result's."""
+    skipped = state.get("skipped", [])
+    for entry in reversed(state.get("log", [])):
+        done = entry.get("status") == "ok" or is_said_done(entry)
+        if done and entry["step"] not in skipped:
+            steps = state["plan"]["steps"]
+            return cast("str", entry.get("tool") or steps[entry["step"] - 1]["tool"])
+    return None
+
+
+def _is_one_of_several(state: Mapping[str, Any], tool: str, output: Any) -> bool:
+    """Whether other steps of the same tool have returned records with another id."""
+    if not isinstance(output, dict) or "id" not in output:
+        return False
+    steps, skipped = state["plan"]["steps"] if state.get("plan") else [], state.get("skipped", [])
+    return any(
+        isinstance(other, dict) and other.get("id", output["id"]) != output["id"]
+        for step, other in outputs(state).items()
+        if step <= len(steps) and step not in skipped and steps[step - 1]["tool"] == tool
+    )
+
+
+def _with_summary(text: str, summary: str, most: int) -> str:
+    """An answer with what we counted below, which stays where the answer is cut: words may lie."""
+    counted = f"\n({summary})" if summary else ""
+    if len(counted) > most // 2:
+        return f"{text}{counted}"
+    return f"{_cut(text, most - len(counted))}{counted}"
+
+
+def _in_blocks(least: int, total: int) -> int:
+    """How many of all turns are left out where `least` do not fit: in blocks, as far as it goes.
+
+    At least half of those that fit stay.
+    """
+    if not least:
+        return 0
+    block = _BLOCK
+    while block > 1 and block > (total - least) // 2:
+        block //= 2
+    return -(-least // block) * block
+
+
+def _cut(text: str, most: int) -> str:
+    """The text with at most so many characters; one that is cut says so."""
+    if len(text) <= most:
+        return text
+    mark = f"… (cut; it has {len(text)} characters)"
+    if len(mark) > most // 2:
+        mark = "…"[:most]
+    return text[: most - len(mark)] + mark

@@ -1,4 +1,4 @@
-"""The state of a run, how a new one begins, what it may take and spend, and the graph's channels.
+"""The state of a run: how a new one begins, what it may take, and the graph's channels.
 
 Nodes, records and other readers of a run have it whole, as `RunState`; LangGraph has a channel for
 each part that people read and edit, and one for everything else. Each costs at every super-step,
@@ -6,14 +6,14 @@ whether it was written or not.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, cast
 
 from langgraph.channels.delta import DeltaChannel
 from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
-from graph.state.conversation import Conversation
-from graph.state.log import ForkedFrom, extend
+from graph.state.log import ForkedFrom, attempts, extend, marks
 from graph.state.plan import (
     Approval,
     Approve,
@@ -24,7 +24,8 @@ from graph.state.plan import (
     PlanningCall,
     Usage,
 )
-from graph.state.status import Result, RunError, Status
+from graph.state.rounds import rounds_of
+from graph.state.status import SETTLED, SETTLED_OR_WAITING, Result, RunError, Status
 from graph.state.wording import doc
 
 
@@ -76,6 +77,50 @@ MOST_KEPT = 4 * 1024 * 1024
 
 #: Version of the state's shape; written into every run.
 STATE_VERSION = 2
+
+
+class Turn(TypedDict):
+    """An earlier run of the thread, as later ones see it."""
+
+    run_id: Annotated[str, doc("The run.")]
+    prompt: Annotated[str, doc("What was asked; what is long is cut, and says so.")]
+    status: Annotated[Status, doc("How it ended.")]
+    text: Annotated[
+        str,
+        doc(
+            "Its answer in words with its summary below, else its summary, else why it failed; "
+            "what is long is cut."
+        ),
+    ]
+    source: Annotated[Literal["answer", "summary", "error"], doc("Which of them `text` is.")]
+
+
+class Referent(TypedDict):
+    """What "it" and "that" can mean: what the last run of the thread has returned."""
+
+    run_id: Annotated[str, doc("The run that returned it.")]
+    tool: Annotated[str, doc("The tool whose output it is.")]
+    output: Annotated[Any, doc("The output, as that run recorded it.")]
+
+
+class Conversation(TypedDict):
+    """The thread's earlier runs, oldest first; what is too long is left out, oldest first.
+
+    It is fixed when the run begins: a retry, and a later run that is retried, keep what they had.
+    """
+
+    turns: Annotated[list[Turn], doc("The earlier runs, oldest first.")]
+    left_out: Annotated[int, doc("How many still earlier ones were left out, to keep it short.")]
+    last: Annotated[
+        Referent | None,
+        doc(
+            "What the last of them returned; null where it is nothing, one of several, or too big."
+        ),
+    ]
+
+
+#: The conversation of a run that is the first of its thread.
+NOTHING_BEFORE = Conversation(turns=[], left_out=0, last=None)
 
 
 class RunInput(TypedDict):
@@ -296,3 +341,48 @@ def without_wait(state: RunState) -> RunState:
     planning = state.get("planning")
     planning = planning and {**planning, "not_before": None}
     return {**state, "not_before": None, "planning": planning}
+
+
+# What a list shows of it.
+
+
+Planner = Literal["llm", "pattern", "caller"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A run's course as it was when its status was last written; null is not known.
+
+    `tools` are those that it called and, while it is not settled, those that its plan calls. `usd`
+    is what its planning cost, known once it is settled or waits. `retries`, `taken_up` and `rounds`
+    count.
+    """
+
+    planner: Planner | None = None
+    model: str | None = None
+    tools: tuple[str, ...] = ()
+    usd: float | None = None
+    retries: int = 0
+    taken_up: int = 0
+    rounds: int = 0
+
+
+#: Of a run that nobody has looked at.
+NO_FACTS = Facts()
+
+
+def facts_of(state: RunState) -> Facts:
+    """The facts that a state holds."""
+    made, planned_by = attempts(state), state["planned_by"]
+    tools = [attempt["tool"] for attempt in made]
+    if state["status"] not in SETTLED:
+        tools += [step["tool"] for step in state["plan"]["steps"]]
+    return Facts(
+        planner=planned_by["source"] if planned_by else None,
+        model=planned_by["model"] if planned_by else None,
+        tools=tuple(dict.fromkeys(tools)),
+        usd=state["usage"]["usd"] if state["status"] in SETTLED_OR_WAITING else None,
+        retries=sum(attempt["attempt"] > 1 for attempt in made),
+        rounds=len(rounds_of(state)),
+        taken_up=len(marks(state, "taken_up")),
+    )

@@ -1,8 +1,7 @@
 """Where runs are kept: a contract (`storage`), and a folder for each backend (`open` chooses).
 
-`sql` has what both backends do alike, the writing of checkpoints among it. `changes` has the
-audit and the outbox.
+`sql` has what both backends do alike, the writing of checkpoints among it. `records` has what is
+kept beside runs.
 
-Others use `changes`, `fleet`, `open`, `owned`, `search`, `sqlite.maintenance`, `storage` and
-`threads`.
+Others use `fleet`, `open`, `records`, `search` and `storage`.
 """

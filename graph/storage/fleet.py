@@ -37,6 +37,20 @@ class SoleLease:
     mark: str
 
 
+class Tenure(Protocol):
+    """What a process knows that has its database alone, and may outlive a crash of that.
+
+    `lease` is that of executions that begin now: a new one once the database has lost what it had
+    acknowledged without waiting for its disk. `look` is set with that, and whenever the database
+    was away: what was asked for meanwhile may be stored although it was not acknowledged.
+    """
+
+    look: asyncio.Event
+
+    @property
+    def lease(self) -> SoleLease: ...
+
+
 #: No job has it, so that nothing is written by who executes without one.
 NO_LEASE = Lease(0, -1)
 

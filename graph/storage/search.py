@@ -12,7 +12,8 @@ from typing import Annotated, Literal, cast
 from typing_extensions import TypedDict
 
 from graph.state import Status
-from graph.state.row import Planner, RunRow
+from graph.state.row import RunRow
+from graph.state.run import Planner
 from graph.state.wording import Time, doc, searchable
 
 #: Counts are exact up to here, where words are sought up to the second; what is more is only known

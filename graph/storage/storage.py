@@ -18,12 +18,10 @@ from langgraph.store.base import BaseStore
 
 from graph.state import Learned, RunState, Status
 from graph.state.row import (
-    NO_FACTS,
     NO_QUOTA,
     Accepted,
     ApprovalAnswer,
     DoubtAnswer,
-    Facts,
     IdempotencyKey,
     Kept,
     KeyedRun,
@@ -32,11 +30,10 @@ from graph.state.row import (
     RunArtifacts,
     RunRow,
 )
-from graph.storage.changes import Audit, Outbox
-from graph.storage.fleet import Fleet
-from graph.storage.owned import Tenure
+from graph.state.run import NO_FACTS, Facts
+from graph.storage.fleet import Fleet, Tenure
+from graph.storage.records import Audit, Outbox, ThreadIndex
 from graph.storage.search import Found, Search
-from graph.storage.threads import ThreadIndex
 from nodes.planning.model import Call, Cost
 
 

@@ -1,6 +1,6 @@
 """What operators see of all runs: together, as Prometheus reads it, and one by one as traces.
 
-`health` looks at the storage, the models, and the servers of tools.
+`server` shows how one server does, and writes the lines of its log.
 
-Others use `health`, `logs`, `metrics`, `traces` and `webhooks`.
+Others use `metrics`, `server`, `traces` and `webhooks`.
 """

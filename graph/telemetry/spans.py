@@ -18,7 +18,7 @@ from graph.record.generations import (
     span_id,
     traceparents,
 )
-from graph.record.time_spent import time_spent
+from graph.record.reasons import time_spent
 from graph.state import Attempt, PlanningCall, Round, RunState, ended_at, step_key
 from graph.state.status import SETTLED
 from graph.state.wording import text_of

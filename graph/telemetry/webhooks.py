@@ -29,7 +29,7 @@ from graph.settings.configured import WebhookSettings, origin_of, site_of
 from graph.state import RunState, Status
 from graph.state.status import SETTLED_OR_WAITING
 from graph.state.wording import printable, rfc3339
-from graph.storage.changes import Delivery
+from graph.storage.records import Delivery
 from graph.storage.storage import Storage, StorageUnavailable
 from graph.telemetry.metrics import Metrics
 

@@ -7,19 +7,19 @@ from contextlib import AsyncExitStack
 from typing import Any, Literal, Self, get_args
 
 from graph.build import RunGraph
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.compose import open_runs
-from graph.drawing import Drawing, draw
 from graph.record.events import Event
 from graph.record.record import Record
 from graph.runs.accept import RunOptions
 from graph.service import Runs
 from graph.settings import read_settings
-from graph.settings.keys import DEFAULT_OWNER
+from graph.settings.configured import DEFAULT_OWNER
 from graph.state import Approve, ResolvedAs
 from graph.state.status import SETTLED_OR_WAITING
-from graph.storage.owned import DatabaseOwned
+from graph.storage.records import DatabaseOwned
+from graph.telemetry.server import Drawing, draw
 from graph.workbench.tables import Table, history_table, log_table, plan_table, run_table
 
 #: Who decides about the runs of a workbench.

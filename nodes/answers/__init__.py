@@ -1,4 +1,4 @@
 """How a model answers in words, and in a shape, once a run was worked on.
 
-Others use `parsing` and `writer`.
+Others use `writer`.
 """

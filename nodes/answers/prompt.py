@@ -1,4 +1,8 @@
-"""What a model is told that answers in words: the request, and the record of what was done."""
+"""How a model is asked for an answer in words, and what may be shown of what it says.
+
+It is given the request, and the record of what was done. What it thinks aloud is cut before anybody
+sees it.
+"""
 
 import json
 import re
@@ -9,7 +13,7 @@ from typing import Any
 from graph.state import RunState, Step, attempts, in_doubt, outputs, schema_of
 from graph.state.rounds import dropped, rounds_of
 from graph.state.wording import counted
-from nodes.answers.parsing import SpokenText
+from nodes.contract.steps import storable
 from nodes.planning.answer import said
 from nodes.planning.conversation import as_text, cut, earlier_turns, escaped
 from nodes.planning.model import Message
@@ -228,3 +232,106 @@ def _by_status(state: RunState, stands: Mapping[int, str]) -> str:
 def _written(schema: Mapping[str, Any]) -> str:
     """As JSON in which nothing reads as a tag."""
     return json.dumps(schema, ensure_ascii=False).replace("<", "\\u003c")
+
+
+# What a model says, as it comes.
+
+
+#: The longest answer that is kept and shown, in characters; the rest is cut.
+LONGEST_ANSWER = 32_000
+
+_CUT = "…"
+
+_THOUGHTS = ("think", "thinking", "thought", "reasoning")
+_VALUE = "value"
+
+
+class SpokenText:
+    """Takes an answer part by part, however it is split, and gives back what may be shown of it.
+
+    What stands between `<think>` tags, and others for the same, is thought and left out; what
+    stands between `<value>` tags is for programs where the answer is to be `shaped`, and kept in
+    `values`; else it is text. Spaces at both ends are no part of the text.
+    """
+
+    def __init__(self, *, shaped: bool = False) -> None:
+        names = (*_THOUGHTS, _VALUE) if shaped else _THOUGHTS
+        self._tags = tuple(f"<{end}{name}>" for end in ("", "/") for name in names)
+        self._tag = re.compile(rf"<(?P<end>/?)(?P<name>{'|'.join(names)})>", re.IGNORECASE)
+        self.text = ""
+        self.values: list[str] = []
+        self._taken_back = ""
+        self._pending = ""
+        self._inside: str | None = None  # "thought" or "value"
+        self._spaces = ""
+        self._whole = False  # as long as it may be
+
+    def add(self, part: str) -> tuple[str, int]:
+        """What may be shown now, and at which character of the text it stands.
+
+        At 0 again where all before was a thought whose beginning was not marked; that comes back
+        at the end where nothing has followed it.
+        """
+        self._pending += storable(part).replace("\0", "")
+        before = len(self.text)
+        while tag := self._tag.search(self._pending):
+            self._take(self._pending[: tag.start()])
+            self._pending = self._pending[tag.end() :]
+            before = min(before, self._enter(tag["name"].lower(), ended=bool(tag["end"])))
+        keep = self._beginning()
+        place = len(self._pending) - keep
+        self._take(self._pending[:place])
+        self._pending = self._pending[place:]
+        return self.text[before:], before
+
+    @property
+    def in_value(self) -> bool:
+        """Whether the last of the values has not ended."""
+        return self._inside == _VALUE
+
+    def end(self) -> tuple[str, int]:
+        """The same once nothing follows: what looked like the beginning of a tag was none."""
+        before = len(self.text)
+        rest, self._pending = self._pending, ""
+        self._take(rest)
+        if not self.text and not self.values:
+            self.text, self._taken_back = self._taken_back, ""  # better than no answer
+        return self.text[before:], before
+
+    def _enter(self, name: str, *, ended: bool) -> int:
+        """Go into or out of what is not shown; where the text continues."""
+        kind = _VALUE if name == _VALUE else "thought"
+        if self._inside == kind:
+            if ended:
+                self._inside = None
+        elif self._inside is not None:
+            self._take(f"<{'/' if ended else ''}{name}>")
+        elif not ended:
+            self._inside = kind
+            if kind == _VALUE:
+                self.values.append("")
+        elif kind == "thought":
+            self._taken_back = self.text or self._taken_back
+            self.text, self._spaces, self._whole = "", "", False
+        return len(self.text)
+
+    def _take(self, part: str) -> None:
+        if self._inside == _VALUE:
+            self.values[-1] = self.values[-1][: 10 * LONGEST_ANSWER] + part
+        if self._inside is not None or self._whole:
+            return
+        shown = self._spaces + part if self.text else part.lstrip()
+        kept = shown.rstrip()
+        self._spaces = shown[len(kept) :]
+        self.text += kept
+        if len(self.text) > LONGEST_ANSWER:
+            self.text, self._whole = self.text[:LONGEST_ANSWER] + _CUT, True
+
+    def _beginning(self) -> int:
+        """How many characters at the end may be the beginning of a tag."""
+        text = self._pending
+        place = text.rfind("<", max(0, len(text) - max(map(len, self._tags))))
+        if place < 0:
+            return 0
+        tail = text[place:].lower()
+        return len(tail) if any(tag.startswith(tail) for tag in self._tags) else 0

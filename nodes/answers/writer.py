@@ -17,11 +17,10 @@ from graph.state import (
     schema_of,
 )
 from graph.state.rounds import rounds_of
-from nodes.answers.parsing import SpokenText, fitting
-from nodes.answers.prompt import answer_messages, given, value_messages
+from nodes.answers.prompt import SpokenText, answer_messages, given, value_messages
+from nodes.contract.checks import fitting
 from nodes.contract.steps import WithoutSlot, no_slots
 from nodes.planning.answer import WHOLE
-from nodes.planning.budget import add, seconds_left
 from nodes.planning.model import (
     BudgetExceeded,
     Completion,
@@ -31,8 +30,15 @@ from nodes.planning.model import (
     Tell,
     digest,
 )
-from nodes.planning.outcomes import ModelAttempt, Update, first_of
-from nodes.planning.planner import NotAffordable, charged
+from nodes.planning.model_attempt import (
+    ModelAttempt,
+    NotAffordable,
+    add,
+    charged,
+    first_of,
+    seconds_left,
+)
+from nodes.planning.outcomes import Update
 from nodes.planning.prompt import repair
 
 logger = logging.getLogger("runwright.models")

@@ -1,85 +1,71 @@
-"""Asking a person about a plan, and what follows from the answer."""
+"""When a run waits for a person, and what follows from the answer.
+
+A person is asked about a plan before it is executed, and about a step of which nobody knows whether
+it acted. What is asked, and which answers there are, is in questions.py.
+"""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from langgraph.types import interrupt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graph.state import (
     Approval,
     Approve,
     ForkedFrom,
-    Limits,
     Mark,
     Plan,
-    PlannedTool,
+    Question,
     RequiredApproval,
     Retry,
     Round,
-    RunError,
     RunState,
     Step,
     Then,
     attempts,
+    in_doubt,
     limits_of,
     marks,
-    outputs,
     run_error,
 )
 from graph.state.rounds import (
     abandoned,
+    after_steps,
     approval_of,
-    asked_about,
     digest,
     dropped,
     edited,
     rounds_of,
     steps_of,
 )
-from nodes.approval.edited_plan import PlanUnfit, first_editable, read_round
-from nodes.contract.steps import (
-    changed_since_asked,
-    check_plan,
+from nodes.approval.questions import (
+    AnswerUnfit,
+    PlanReply,
+    PlanUnfit,
+    Unclear,
+    check_left,
+    checked_answer,
+    doubt_question,
+    failure_text,
+    first_editable,
     in_words,
-    run_tools,
-    stamped,
+    needs_approval,
+    plan_question,
+    read_doubt_reply,
+    read_plan_reply,
+    read_round,
+    refusal_of,
+    tools_of,
     with_changes,
 )
-from tools.registry import Tool
-from tools.toolbox import definition_of
+from nodes.contract.checks import run_tools, stamped
+from nodes.contract.steps import next_cursor
+from tools.toolbox import InDoubt, Outcome, Tool, changes, definition_of
 
 #: How long a person may think about a plan, in seconds.
 EXPIRES = 7 * 86_400.0
-
-_HOW = (
-    "resume with true to approve the plan, false to reject it, or an object:"
-    ' {"plan": {"steps": […]}} approves an edited plan,'
-    ' {"what": "rejected", "reason": "…"} rejects it with a reason'
-)
-
-
-class _Answer(BaseModel):
-    """What the graph is resumed with, by the server as by Studio."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    what: Literal["approved", "rejected", "expired"]
-    at: float | None = Field(None, ge=0, allow_inf_nan=False)
-    by: str = "whoever resumed it"
-    reason: str | None = None
-    plan: Any = None
-    question: int | None = None
-
-
-class _Unclear(Exception):
-    """An answer that decides nothing; `reasons` say what would."""
-
-    def __init__(self, reasons: list[str]) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = reasons
 
 
 @dataclass(frozen=True)
@@ -145,11 +131,11 @@ class ApprovalGate:
         while True:
             given = interrupt(plan_question(state, self.tools, reasons))
             try:
-                return self._update(state, _read(given))
-            except (PlanUnfit, _Unclear) as error:
+                return self._update(state, read_plan_reply(given))
+            except (PlanUnfit, Unclear) as error:
                 reasons = error.reasons
 
-    def _update(self, state: RunState, answer: _Answer) -> dict[str, Any]:
+    def _update(self, state: RunState, answer: PlanReply) -> dict[str, Any]:
         at = answer.at or time.time()
         mark = Mark(
             kind="mark",
@@ -160,7 +146,7 @@ class ApprovalGate:
             event=self.number(state),
         )
         if answer.what != "approved":
-            return {"log": [mark], "error": _refused(state, answer)}
+            return {"log": [mark], "error": refusal_of(state, answer)}
         plan = self._checked(state, answer)
         update: dict[str, Any] = {"status": "running", "log": [mark]}
         if plan["steps"] != state["plan"]["steps"]:
@@ -169,7 +155,7 @@ class ApprovalGate:
             update["plan_proposed"] = proposed
         return update | {"plan": _approved(plan, state)}
 
-    def _checked(self, state: RunState, answer: _Answer) -> Plan:
+    def _checked(self, state: RunState, answer: PlanReply) -> Plan:
         """The plan to be executed. Raises `PlanUnfit`: the tools may have changed meanwhile."""
         limits, tools = limits_of(state), run_tools(state, self.tools)
         if answer.plan is not None:
@@ -183,14 +169,6 @@ class ApprovalGate:
         return state["plan"]
 
 
-def check_left(state: RunState, tools: Mapping[str, Tool], limits: Limits) -> None:
-    """Raise `PlanUnfit` where the steps that are left must not be executed."""
-    cursor = state["cursor"]
-    left = state["plan"]["steps"][cursor:]
-    if reasons := check_plan(left, tools, limits, first=cursor + 1, done=outputs(state)):
-        raise PlanUnfit(reasons)
-
-
 def _approved(plan: Plan, state: RunState) -> Plan:
     """The plan with the calls that are left noted as approved."""
     rounds = [
@@ -202,80 +180,95 @@ def _approved(plan: Plan, state: RunState) -> Plan:
     return Plan(steps=plan["steps"], rounds=cast("list[Round]", rounds))
 
 
-def plan_question(
-    state: RunState, tools: Mapping[str, Tool], reasons: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What a person is asked about a plan; `reasons` say why it is asked again."""
-    # Of a later round its own steps, which an edited plan would replace.
-    first = 1 if asked_about(state) is None else first_editable(state)
-    marked = state["log"][-1] if state.get("log") else None
-    if marked and marked["kind"] == "mark" and marked["what"] == "changed":
-        reasons = (str(marked["detail"]), *reasons)
-    return {
-        "question": f"Is this plan to be executed? {_HOW}.",
-        "plan": {"steps": state["plan"]["steps"][first - 1 :]},
-        "tools": tools_of(state["plan"]["steps"][state["cursor"] :], tools),
-        "reasons": [*reasons],
-    }
+# Steps that may have acted.
 
 
-def _read(given: object) -> _Answer:
-    """The answer that was meant. Raises `_Unclear`."""
-    if isinstance(given, bool):
-        given = {"what": "approved" if given else "rejected"}
-    if not isinstance(given, dict):
-        raise _Unclear([_HOW])
-    answer = {"what": "approved", **given} if given.get("plan") is not None else given
-    try:
-        return _Answer.model_validate(answer)
-    except ValidationError as invalid:
-        faults = invalid.errors(include_url=False, include_context=False)
-        raise _Unclear(
-            [_HOW, *(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)]
-        ) from None
+@dataclass(frozen=True)
+class DoubtGate:
+    """Makes runs wait for a person about a step that may have acted.
+
+    `policy` holds for tools that have none of their own, `expires` is how many seconds a run waits.
+    `number` gives the number of a run's next event.
+    """
+
+    policy: InDoubt = "ask"
+    expires: float = EXPIRES
+    number: Callable[[RunState], int] | None = None
+
+    def guards(self, tool: Tool | None) -> bool:
+        """Whether a call of this tool that may have acted is not simply made again."""
+        return tool is not None and tool.acts_once and (tool.in_doubt or self.policy) != "retry"
+
+    def expiry(self, tool: Tool, now: float) -> float | None:
+        """Until when a person is asked, in epoch seconds; None where the step fails at once."""
+        return None if (tool.in_doubt or self.policy) == "fail" else now + self.expires
+
+    def ask_again(self, state: RunState, step: int, tool: Tool) -> dict[str, Any] | None:
+        """The update by which a run waits that comes to a step in doubt once more; else None.
+
+        It was retried, or somebody steers it by hand. A person is there, so that it is asked
+        whatever the policy.
+        """
+        attempt = in_doubt(state, step) if self.guards(tool) else None
+        if attempt is None:
+            return None
+        assert attempt["error"] is not None
+        now = time.time()
+        mark = self._mark(state, "in_doubt", now, "server", attempt["error"]["message"])
+        mark |= {"step": step, "expires_at": now + self.expires}
+        return {"status": "waiting", "log": [mark]}
+
+    def answer(self, state: RunState, question: Question) -> dict[str, Any]:
+        """Rest until somebody decides, and the update that follows from the decision.
+
+        An answer that decides nothing, or cannot be carried out, is asked for again.
+        """
+        reasons: list[str] = []
+        while True:
+            given = interrupt(doubt_question(question, reasons))
+            try:
+                return self.carried_out(state, question, given)
+            except AnswerUnfit as error:
+                reasons = error.reasons
+
+    def carried_out(self, state: RunState, question: Question, given: object) -> dict[str, Any]:
+        """The update that follows from an answer. Raises `AnswerUnfit`."""
+        answer, attempt = read_doubt_reply(given), question["attempt"]
+        output = checked_answer(state, attempt, answer.decided, answer.output)
+        at = answer.at or time.time()
+        detail = f"step {attempt['step']} ({attempt['tool']}) as {answer.decided}"
+        mark = self._mark(state, answer.what, at, answer.by, detail)
+        mark |= {"step": attempt["step"], "as": answer.decided}
+        if answer.learned is not None:
+            mark["learned"] = answer.learned  # type: ignore[typeddict-item]  # as it was stored
+        update: dict[str, Any] = {"status": "running", "log": [mark]}
+        steps, skipped = state["plan"]["steps"], state.get("skipped", [])
+        match answer.decided:
+            case "done":
+                mark["output"] = output
+            case "skip":
+                skipped = sorted({*skipped, attempt["step"]})
+                update["skipped"] = skipped
+            case "fail":
+                message = failure_text(question, answer)
+                return update | {"error": run_error("step_failed", message, step=attempt["step"])}
+            case "redo":
+                return update
+        cursor = next_cursor(steps, skipped, state["cursor"] + 1)
+        return update | {"cursor": cursor, "attempt": 0} | after_steps(state, cursor, at=at)
+
+    def _mark(self, state: RunState, what: Any, at: float, by: str, detail: str | None) -> Mark:
+        mark = Mark(kind="mark", what=what, at=at, by=by, detail=detail)
+        if self.number is not None:
+            mark["event"] = self.number(state)
+        return mark
 
 
-def _refused(state: RunState, answer: _Answer) -> RunError:
-    # Of a run that was retried or forked, steps may have been executed before it was asked about.
-    undone = "nothing more was done" if attempts(state) else "nothing was done"
-    if answer.what == "expired":
-        approval = approval_of(state)
-        days = (approval["expires_at"] - approval["asked_at"]) / 86_400 if approval else 0
-        within = f"{days:g} days" if days >= 1 else f"{days * 86_400:g} s"
-        message = f"nobody approved the plan within {within}; {undone}"
-        return run_error("cancelled", message)
-    why = f": {answer.reason}" if answer.reason else ""
-    return run_error("rejected", f"the plan was rejected{why}; {undone}")
-
-
-# The tools of a plan: what a person wants to know who is asked about it.
-
-
-def tools_of(steps: Sequence[Step], tools: Mapping[str, Tool]) -> list[PlannedTool]:
-    """The tools that a plan uses, in the order of their first use."""
-    used: dict[str, PlannedTool] = {}
-    for step in steps:
-        name, tool = step["tool"], tools.get(step["tool"])
-        effects = tool is None or tool.effects
-        planned = used.setdefault(name, PlannedTool(tool=name, effects=effects, steps=[]))
-        planned["steps"].append(step["step"])
-        if tool and tool.server:
-            planned["definition"] = definition_of(tool)
-        if tool and (scope := tool.scope(step["input"])):
-            planned.setdefault("scope", []).append(f"step {step['step']}: {scope}")
-    return list(used.values())
-
-
-def needs_approval(
-    steps: Sequence[Step], tools: Mapping[str, Tool], approve: Approve
-) -> list[PlannedTool]:
-    """The tools of a plan about which `approve` wants a person to be asked; else none."""
-    if approve == "never":
-        return []
-    used = tools_of(steps, tools)
-    if approve == "effects" and not any(tool["effects"] for tool in used):
-        return []
-    return used
+def doubted(outcome: Outcome) -> Outcome:
+    """The outcome of a call that does not tell whether it acted, in words that say so."""
+    assert outcome.failure is not None
+    message = f"{outcome.failure.message}; it may have acted"
+    return replace(outcome, failure=replace(outcome.failure, message=message, retryable=False))
 
 
 # Plans that a retry or a fork continues with: asked about unless somebody has approved just them.
@@ -338,6 +331,27 @@ def _asked_now(state: RunState, at: float) -> dict[str, Any]:
 def asked_at(at: float, required: RequiredApproval) -> Approval:
     """What a person is asked from this epoch second on."""
     return Approval(asked_at=at, expires_at=at + required["expires"], tools=required["tools"])
+
+
+def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> dict[str, list[str]]:
+    """The servers' tools that are no longer what a person was shown who was asked about them.
+
+    By their names, each with what has changed.
+    """
+    asked = [*(entry["approval"] for entry in rounds_of(state)), approval_of(state)]
+    shown = {
+        planned["tool"]: planned["definition"]
+        for approval in asked  # the latest last
+        if approval
+        for planned in approval["tools"]
+        if "definition" in planned
+    }
+    found = {
+        name: changes(definition, definition_of(tool))
+        for name, definition in shown.items()
+        if (tool := tools.get(name))
+    }
+    return {name: changed for name, changed in found.items() if changed}
 
 
 def _holds(entry: Round, plan: Plan, changed: Collection[str]) -> bool:

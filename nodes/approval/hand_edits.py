@@ -27,10 +27,10 @@ from graph.state import (
     run_error,
 )
 from graph.state.rounds import is_answered
-from nodes.approval.edited_plan import PlanUnfit, read_plan
-from nodes.contract.json_data import InvalidOutput, InvalidReference
-from nodes.contract.steps import next_cursor, resolved, run_tools
-from tools.registry import Tool
+from nodes.approval.questions import PlanUnfit, read_plan
+from nodes.contract.checks import run_tools
+from nodes.contract.steps import InvalidOutput, InvalidReference, next_cursor, resolved
+from tools.toolbox import Tool
 
 #: The state that a node is to visit, or the update that takes the place of its visit.
 Checked = tuple[RunState, dict[str, Any] | None]

@@ -1,4 +1,4 @@
-"""What every plan and every step is held to, by whichever planner it was made.
+"""What every plan, step and answer is held to, by whichever planner or model it was made.
 
-Others use `json_data` and `steps`.
+Others use `checks` and `steps`.
 """

@@ -1,191 +1,287 @@
-"""Plans and their steps: how a plan is checked, and what attempts at its steps have in common.
+"""Steps as they are executed: what goes in and comes out, as plain JSON, and when one is due.
 
-The check is made before anything is executed, whichever planner made the plan, with the tools of
-this moment, which may no longer be what they were when it was planned, or approved.
+What may become part of a checkpoint is of bounded size and depth.
+
+A reference is how a step's input names the output of an earlier step: `{step_1_output}`,
+`{step_1_output.text}`, `{step_1_output[0].id}`, as a whole value or in its place within words:
+`pay {step_1_output}`. `{{` and `}}` are mere braces.
 """
 
 import asyncio
 import json
 import math
 import random
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-from graph.state import (
-    Attempt,
-    AttemptError,
-    Limits,
-    PlannedTool,
-    RunState,
-    Step,
-    ended_at,
-    outputs,
-    step_key,
-)
-from graph.state.rounds import approval_of, rounds_of
-from nodes.contract.json_data import (
-    InvalidOutput,
-    InvalidReference,
-    check_size,
-    has_reference,
-    measured,
-    plain,
-    references,
-    resolve,
-    resolved_size,
-)
-from tools.invocation import Outcome
-from tools.receipts import Begun
-from tools.registry import Tool
-from tools.threads import ToolThreads
-from tools.toolbox import ToolSnapshot, absence, changes, definition_of, snapshot
+from graph.state import RunState, Step, outputs, step_key
+from graph.state.rounds import approval_of
+from tools.registry import number_text
+from tools.toolbox import Outcome, Tool, changes, definition_of
+
+_INT64 = 2**63
+_MAX_DEPTH = 100  # lists and objects inside one another; a checkpoint holds some 250
 
 
-class RunTools(ToolSnapshot):
-    """The tools that a run may use, where these are not all of its owner."""
+#: What text cannot have in a record: neither a checkpoint nor a database holds it.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and half a surrogate pair
 
 
-def run_tools(state: RunState, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
-    """The tools of this moment that a run may use: all of its owner, unless it was told which."""
-    tools = snapshot(tools, state["owner"])
-    choice = state.get("choice")
-    if not choice or choice["tools"] is None:
-        return tools
-    absent = tools.absent if isinstance(tools, ToolSnapshot) else {}
-    return RunTools({name: tools[name] for name in choice["tools"] if name in tools}, absent)
+def storable(text: str) -> str:
+    """The text with a question mark in the place of half a surrogate pair."""
+    return text.encode(errors="replace").decode()
 
 
-def check_plan(
-    steps: Sequence[Step],
-    tools: Mapping[str, Tool],
-    limits: Limits,
-    *,
-    first: int = 1,
-    done: Collection[int] = (),
-) -> list[str]:
-    """Why this plan must not be executed; empty when it may.
+class InvalidOutput(Exception):
+    """A value that cannot be kept; the message says why and what would be right."""
 
-    Tools exist, inputs fit their schemas and a checkpoint can hold them, references point to
-    earlier steps, limits hold. A later round begins with step `first`, and its references may point
-    to the steps before that are `done`.
-    A value that holds a reference is checked again when the reference is resolved.
+
+def plain(value: Any, *, max_bytes: int, what: str = "output") -> Any:
+    """The value as it will read after a reload: tuples become lists, nothing else changes.
+
+    Raises `InvalidOutput` for anything JSON has no form for, for integers beyond 64 bits
+    (a checkpoint cannot hold them) and for more than `max_bytes` bytes of JSON. `what` names the
+    value in the message.
     """
-    if not steps:
-        return ["the plan has no steps"]
-    if (count := first - 1 + len(steps)) > limits["max_steps"]:
-        before = f", {first - 1} of them before" if first > 1 else ""
-        return [f"the plan has {count} steps{before}; at most {limits['max_steps']} are allowed"]
-    reasons = []
-    for number, step in enumerate(steps, start=first):
-        if step["step"] != number:
-            reasons.append(f"step {number} is numbered {step['step']}; steps count from {first}")
-        known = {*done, *range(first, number)}
-        found = _check_step(number, step, tools, limits["max_output"], known)
-        reasons += [f"step {number}: {reason}" for reason in found]
-    return reasons
+    return measured(value, max_bytes=max_bytes, what=what)[0]
 
 
-def _check_step(
-    number: int,
-    step: Step,
-    tools: Mapping[str, Tool],
-    max_input: int,
-    known: Collection[int],
-) -> list[str]:
-    tool = tools.get(step["tool"])
-    if tool is None:
-        return [missing(step["tool"], tools)]
+def measured(value: Any, *, max_bytes: int, what: str = "output") -> tuple[Any, int]:
+    """The value as `plain` has it, and how many bytes of JSON that are."""
     try:
-        # As the attempt will find it, when steps before it are done already.
-        plain(step["input"], max_bytes=max_input, what="input")
-        targets = [reference.step for reference in references(step["input"])]
-    except (InvalidOutput, InvalidReference) as error:
-        return [str(error)]
-    reasons = [
-        f"{{step_{target}_output}} does not come before it; {_usable(known)}"
-        if target >= number
-        else f"{{step_{target}_output}} is not there, since step {target} was not done;"
-        f" {_usable(known)}"
-        for target in targets
-        if target not in known
-    ]
-    return reasons + input_errors(tool, step["input"])
+        _check(value, what)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidOutput(
+            f"the {what} holds half a surrogate pair; only whole characters are text"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise InvalidOutput(f"the {what} is not plain JSON data: {error}") from None
+    check_size(size, max_bytes=max_bytes, what=what)
+    return json.loads(text), size
 
 
-def missing(name: str, tools: Mapping[str, Tool]) -> str:
-    """Why none of these tools has this name, and which there are."""
-    if away := absence(tools, name):
-        return f"there is no tool {name!r} now; {away}"
-    if isinstance(tools, RunTools):
-        return f"this run may not use a tool {name!r}; it may use {', '.join(tools) or 'none'}"
-    return f"there is no tool {name!r}; there are {', '.join(tools)}"
+def check_size(size: int, *, max_bytes: int, what: str = "output") -> None:
+    """Raises `InvalidOutput` for JSON of so many bytes, where that is too much."""
+    if size > max_bytes:
+        raise InvalidOutput(f"the {what} has {size} bytes; at most {max_bytes} are kept")
 
 
-def _usable(known: Collection[int]) -> str:
-    """Which steps can be referred to."""
-    if not known:
-        return "the first step can refer to none"
-    last = max(known)
-    if len(known) == last:
-        return f"use steps 1 to {last}"
-    return f"use steps {', '.join(map(str, sorted(known)))}"
+#: What has fewer bytes counts for nothing in the size of a record: a plan is short enough.
+SMALL = 1024
 
 
-def input_errors(tool: Tool, value: Mapping[str, Any]) -> list[str]:
-    """What is wrong with an input, each with its field; parts that hold a reference pass."""
-    depends = has_reference(value)
-    if not depends:
-        value = resolve(value, {})  # a limit on length is meant for the words, not their escapes
-    return [
-        f"{'.'.join(map(str, fault.place)) or 'input'} of {tool.name}: {fault.message}"
-        for fault in tool.faults(value)
-        if not (depends and _may_pass(value, fault.place, fault.kind))
-    ]
+def counted_size(*values: Any) -> int:
+    """How many bytes of JSON these have, plain data that are not small, together."""
+    return sum(counted(len(json.dumps(value, ensure_ascii=False).encode())) for value in values)
 
 
-def _may_pass(value: Any, location: tuple[int | str, ...], kind: str) -> bool:
-    """Whether an error may be gone when references are resolved: the value it is about has one."""
-    for position, key in enumerate(location):
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            # A key that the input does not have is a missing field, or names a union's branch; of a
-            # branch only the whole value can tell whether it will fit.
-            is_missing_field = kind == "missing" and position == len(location) - 1
-            return not is_missing_field and has_reference(value)
-    return kind != "extra_forbidden" and has_reference(value)
+def counted(size: int) -> int:
+    """What JSON of so many bytes counts in the size of a record."""
+    return size if size >= SMALL else 0
 
 
-def stamped(step: Step, tools: Mapping[str, Tool]) -> Step:
-    """The step with what a server says of its tool; as it is where none has it."""
-    tool = tools.get(step["tool"])
-    if tool is None or tool.server is None:
-        return step
-    return {**step, "definition": definition_of(tool)}
+def _check(value: Any, what: str, depth: int = 0) -> None:
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise InvalidOutput(f"the {what} holds an integer beyond 64 bits; write it as text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidOutput(
+            f"the {what} holds the number {value}, which JSON lacks; write it as text"
+        )
+    if not isinstance(value, dict | list | tuple):
+        return
+    if depth == _MAX_DEPTH:
+        raise InvalidOutput(
+            f"the {what} is nested more than {_MAX_DEPTH} levels deep, or holds itself"
+        )
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise InvalidOutput(f"the {what} has the key {key!r}; keys must be text")
+    for item in value.values() if isinstance(value, dict) else value:
+        _check(item, what, depth + 1)
 
 
-def changed_since_asked(state: RunState, tools: Mapping[str, Tool]) -> dict[str, list[str]]:
-    """The servers' tools that are no longer what a person was shown who was asked about them.
+# References: how a step's input names the output of an earlier one.
 
-    By their names, each with what has changed.
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_REFERENCE = re.compile(
+    r"step_([1-9][0-9]{0,5})_output((?:\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]{1,6}\])*)"
+)
+_PART = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]+)\]")
+
+
+class InvalidReference(Exception):
+    """A reference that is malformed, or that finds nothing; the message says which and why."""
+
+    def __init__(self, reference: str, reason: str) -> None:
+        super().__init__(f"{reference} {reason}")
+        self.reference = reference
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `{step_N_output…}`: the step and the way into its output."""
+
+    text: str
+    step: int
+    path: tuple[str | int, ...]
+
+    def find(self, outputs: Mapping[int, Any]) -> Any:
+        """The value it names. Raises `InvalidReference` when the output has no such part."""
+        if self.step not in outputs:
+            raise InvalidReference(self.text, f"refers to step {self.step}, which has no output")
+        value = outputs[self.step]
+        for part in self.path:
+            if not _has(value, part):
+                raise InvalidReference(
+                    self.text, f"finds no {part!r} in the output of step {self.step}"
+                )
+            value = value[part]
+        return value
+
+
+def references(value: Any) -> Iterator[Reference]:
+    """Every reference in an input, however deep. Raises `InvalidReference` on a malformed one."""
+    for text in _texts(value):
+        for piece in _pieces(text):
+            if isinstance(piece, Reference):
+                yield piece
+
+
+def has_reference(value: Any) -> bool:
+    """Whether an input, or a part of it, depends on an earlier output."""
+    return next(references(value), None) is not None
+
+
+def resolve(value: Any, outputs: Mapping[int, Any]) -> Any:
+    """The input with every reference replaced; a value that is one whole reference keeps its type.
+
+    Raises `InvalidReference` when an output is missing or has no such part.
     """
-    asked = [*(entry["approval"] for entry in rounds_of(state)), approval_of(state)]
-    shown = {
-        planned["tool"]: planned["definition"]
-        for approval in asked  # the latest last
-        if approval
-        for planned in approval["tools"]
-        if "definition" in planned
-    }
-    found = {
-        name: changes(definition, definition_of(tool))
-        for name, definition in shown.items()
-        if (tool := tools.get(name))
-    }
-    return {name: changed for name, changed in found.items() if changed}
+    if isinstance(value, dict):
+        return {key: resolve(item, outputs) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolve(item, outputs) for item in value]
+    if not isinstance(value, str):
+        return value
+    pieces = list(_pieces(value))
+    if len(pieces) == 1 and isinstance(pieces[0], Reference):
+        return pieces[0].find(outputs)
+    return "".join(
+        _as_text(piece.find(outputs)) if isinstance(piece, Reference) else piece for piece in pieces
+    )
+
+
+def resolved_size(value: Any, outputs: Mapping[int, Any]) -> int:
+    """How many bytes of JSON `resolve` would make of the same, which may be too many to be made.
+
+    A few words can name a large output many times; it is looked at once.
+    """
+    return _size(value, outputs, {})
+
+
+def _size(value: Any, outputs: Mapping[int, Any], known: dict[str, tuple[int, int]]) -> int:
+    if isinstance(value, dict):
+        fields = (_length(key) + 4 + _size(item, outputs, known) for key, item in value.items())
+        return sum(fields, 2 if not value else 0)
+    if isinstance(value, list):
+        return sum((2 + _size(item, outputs, known) for item in value), 2 if not value else 0)
+    if not isinstance(value, str):
+        return _length(value)
+    pieces = list(_pieces(value))
+    if len(pieces) == 1 and isinstance(pieces[0], Reference):
+        return _sizes(pieces[0], outputs, known)[0]
+    return 2 + sum(
+        _sizes(piece, outputs, known)[1] if isinstance(piece, Reference) else _length(piece) - 2
+        for piece in pieces
+    )
+
+
+def _sizes(
+    reference: Reference, outputs: Mapping[int, Any], known: dict[str, tuple[int, int]]
+) -> tuple[int, int]:
+    """Of what a reference names: as a value, and within words, where it has no quotes."""
+    if reference.text not in known:
+        found = reference.find(outputs)
+        known[reference.text] = _length(found), _length(_as_text(found)) - 2
+    return known[reference.text]
+
+
+def _length(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(part, str):
+        return isinstance(value, dict) and part in value
+    # A place in a text would be a letter of it, which nobody means.
+    return isinstance(value, list) and part < len(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _pieces(text: str) -> Iterator[str | Reference]:
+    if "{" not in text and "}" not in text:
+        yield text
+        return
+    end = 0
+    for token in _TOKEN.finditer(text):
+        if token.start() > end:
+            yield text[end : token.start()]
+        end = token.end()
+        if token[0] in ("{{", "}}"):
+            yield token[0][0]
+        else:
+            yield _reference(token[0], token[1])
+    if end < len(text):
+        yield text[end:]
+
+
+def _reference(token: str, inner: str | None) -> Reference:
+    match = _REFERENCE.fullmatch(inner) if inner is not None else None
+    if match is None:
+        raise InvalidReference(
+            token, "is no reference; write {step_1_output}, or {{ and }} for literal braces"
+        )
+    path = tuple(name or int(position) for name, position in _PART.findall(match[2]))
+    return Reference(token, int(match[1]), path)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):  # 1e-07 would read as words in a sentence
+        return number_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+# What an attempt at a step begins with, and what follows it.
 
 
 def changed_since_planned(state: RunState, step: Step, tool: Tool | None) -> list[str]:
@@ -195,25 +291,6 @@ def changed_since_planned(state: RunState, step: Step, tool: Tool | None) -> lis
     if tool is None or "definition" not in step or any(one["tool"] == tool.name for one in asked):
         return []
     return changes(step["definition"], definition_of(tool))
-
-
-def with_changes(used: list[PlannedTool], changed: Mapping[str, list[str]]) -> list[PlannedTool]:
-    """The tools of a plan, those that have changed with what has."""
-    return [
-        {**one, "changed": changed[one["tool"]]} if one["tool"] in changed else one for one in used
-    ]
-
-
-def in_words(changed: Mapping[str, list[str]]) -> str:
-    """What has changed, in a sentence."""
-    parts = "; ".join(
-        f"{name}: its {', '.join(what).replace('_', ' ')}" for name, what in changed.items()
-    )
-    return f"a server has changed its tool since somebody approved the plan ({parts})"
-
-
-#: The type of the error of an attempt that a cancellation has cut off.
-CUT_OFF = "Cancelled"
 
 
 #: The key of a step that is executed with this input.
@@ -247,71 +324,6 @@ def resolved(state: RunState, step: Step) -> tuple[Any, int]:
     return measured(resolve(step["input"], done), max_bytes=most, what="input")
 
 
-def interrupted(
-    state: RunState,
-    *,
-    tools: Mapping[str, Tool],
-    threads: ToolThreads,
-    at: float,
-    begun: Begun | None = None,
-    guarded: bool = False,
-) -> Attempt | None:
-    """The entry of the attempt that was cut off at an epoch second, or None if none was due.
-
-    `guarded`: its call leaves a receipt as it is `begun`.
-    """
-    steps = state["plan"]["steps"]
-    due = state["not_before"] or 0.0
-    if state["status"] != "running" or state["error"] or state["cursor"] >= len(steps) or due > at:
-        return None
-    step = steps[state["cursor"]]
-    tool = tools.get(step["tool"])
-    may_have_acted = tool is not None and tool.effects
-    in_doubt = guarded and begun is not None and begun.attempt > state["attempt"]
-    if guarded:
-        may_have_acted = in_doubt
-    try:
-        value, _ = resolved(state, step)
-    except (InvalidReference, InvalidOutput):
-        value = step["input"]
-    if guarded and not in_doubt:
-        effect = "it was not called yet"
-    elif begun is not None and begun.ended_at is not None:
-        effect = "it had returned by then"
-    else:
-        effect = "it may have acted" if may_have_acted else "it changes nothing"
-    started_at = min(max(due, _last_end(state)), at)
-    return Attempt(
-        kind="attempt",
-        step=step["step"],
-        tool=step["tool"],
-        input=value,
-        attempt=state["attempt"] + 1,
-        generation=state["generation"],
-        status="in_doubt" if in_doubt else "cancelled",
-        output=None,
-        error=AttemptError(
-            type=CUT_OFF,
-            message=f"{step['tool']} was cut off by the cancellation; {effect}",
-            retryable=False,
-        ),
-        retry_at=None,
-        thread_running=threads.running(step_key(state, step["step"])),
-        may_have_acted=may_have_acted,
-        started_at=started_at,
-        duration_ms=round((at - started_at) * 1000, 3),
-    )
-
-
-def _last_end(state: RunState) -> float:
-    """When the run last got on: nothing that came later had begun before."""
-    entries = (*state["planning_log"], *state["log"])
-    return max((ended_at(entry) for entry in entries if "duration_ms" in entry), default=0.0)
-
-
-# Steps that a retry leaves out: the cursor passes them, and nothing may refer to them.
-
-
 def next_cursor(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> int:
     """The first place from `cursor` on whose step is to be executed; the plan's end if none is."""
     while cursor < len(steps) and steps[cursor]["step"] in skipped:
@@ -322,18 +334,6 @@ def next_cursor(steps: Sequence[Step], skipped: Collection[int], cursor: int) ->
 def left_out(state: RunState) -> int:
     """How many steps were passed by so far without being done."""
     return sum(step <= state["cursor"] for step in state.get("skipped", []))
-
-
-def missed(steps: Sequence[Step], skipped: Collection[int], cursor: int) -> list[str]:
-    """Which steps from `cursor` on refer to one that is left out; one sentence for each."""
-    return [
-        f"step {reference.step} cannot be left out: step {step['step']} refers to it"
-        f" as {reference.text}"
-        for step in steps[cursor:]
-        if step["step"] not in skipped
-        for reference in references(step["input"])
-        if reference.step in skipped
-    ]
 
 
 # How a node waits: for its next attempt, and for what somebody else does.

@@ -1,8 +1,9 @@
-"""What "it", "them" and "the first one" mean in a prompt that continues a conversation.
+"""What "it", "them" and "the first one" stand for: what an earlier step, or another run, returned.
 
-It is what the thread's last run returned: a value, a to-do or to-dos. While a prompt is read it
-acts as the output of a step 0; a plan has the values themselves in its place, and says where they
-come from. A word of the prompt that refers to an earlier step of the same prompt means that step.
+A word of the prompt that refers to an earlier step of the same prompt means that step. In a prompt
+that continues a conversation it is, before the first step, what the thread's last run returned: a
+value, a to-do or to-dos. While a prompt is read that acts as the output of a step 0; a plan has the
+values themselves in its place, and says where they come from.
 """
 
 import re
@@ -13,8 +14,9 @@ from typing import Any, Literal
 from graph.state import Conversation, Referent, Step
 from graph.state.wording import counted, shortened
 from nodes.patterns.english.todo_templates import ALL_OF_THEM, BOTH, PLACES
-from nodes.patterns.grammar.calls import CALCULATOR, RESULTS, STORE, TODOS, literal
-from tools.values import number_text
+from nodes.patterns.grammar.phrases import phrase_set
+from nodes.patterns.grammar.words import CALCULATOR, STORE, literal
+from tools.registry import number_text
 
 #: What the last run left: `gone` is a to-do that it deleted, `several` more values than one.
 Kind = Literal["number", "text", "todo", "todos", "gone", "several", "nothing"]
@@ -234,6 +236,109 @@ def _described(output: Any) -> str:
     if _is_todo(output):
         return f"the to-do “{shortened(output['text'], _SHOWN_TEXT)}”"
     return counted(len(output), "to-do") if isinstance(output, list) else "the text"
+
+
+# What words stand for among the steps of one prompt, and before the first of them.
+
+
+#: Words for a value that was computed before.
+RESULTS = phrase_set(
+    [
+        "it|that|this|them",
+        "[the|that|this|its|my|your] [last|previous|final|above] "
+        "(result|answer|total|output|outcome|value|number|sum|product|quotient|difference)",
+        "(the result|the answer|the output|the value|the total) (of|from) "
+        "(that|it|this|the calculation|the last step|the first step|the previous step|step one)",
+        "what (you|i|we) (get|got)",
+    ]
+)
+
+#: Words for a to-do that was named before.
+TODOS = phrase_set(
+    [
+        "it|that|this",
+        "(that|this|the|the new|that new|the same|that same) (one|todo|to do|task|item|chore)",
+    ]
+)
+
+_NAMED_RESULTS = 3  # "the third result" is the last that has a name of its own
+_RECORDS = frozenset(STORE + name for name in ("add", "get", "update", "complete"))
+
+
+class Earlier:
+    """The steps planned so far, as far as later words can refer to them.
+
+    What was there `before` them is referred to only by the words of the first, but for places.
+    """
+
+    def __init__(self, before: Antecedent | None = None) -> None:
+        self.before = before
+        self.conversation = before  # the same, whatever steps there are
+        self.is_before = before is not None  # whether words refer to that, and to no step
+        self.steps = 0
+        self.last: str | None = None  # the tool of the last step
+        self.about_todos = False  # whether the last step was about to-dos
+        # References to the values computed so far, the last of which is "it".
+        self.results: list[str] = before.results if before else []
+        # To the latest output that is more than a to-do.
+        self.result: str | None = before.text if before else None
+        # To the id of the to-do that the last step handled.
+        self.todo: str | None = before.todo if before else None
+
+    def follow(self, tool: str) -> None:
+        """Take note of one more step."""
+        if self.is_before:
+            self.is_before, self.results, self.result = False, [], None
+        if tool == f"{STORE}list":
+            self.before = None  # places are those of the list that this step shows
+        self.steps += 1
+        self.last = tool
+        self.about_todos = tool.startswith(STORE)
+        self.todo = f"{{step_{self.steps}_output.id}}" if tool in _RECORDS else None
+        if not self.about_todos:
+            self.result = f"{{step_{self.steps}_output}}"
+        if tool == CALCULATOR:
+            self.results.append(f"{{step_{self.steps}_output}}")
+
+    def and_then(self, tool: str) -> "Earlier":
+        """These steps and one more."""
+        later = Earlier(self.before)
+        later.conversation = self.conversation
+        later.steps, later.last, later.about_todos = self.steps, self.last, self.about_todos
+        later.is_before = self.is_before
+        later.results, later.result, later.todo = [*self.results], self.result, self.todo
+        later.follow(tool)
+        return later
+
+    @property
+    def situation(self) -> tuple[bool | int, ...]:
+        """What of this decides whether words are understood, beside which step they refer to."""
+        results = min(len(self.results), _NAMED_RESULTS)
+        has = (of is not None for of in (self.before, self.result, self.todo))
+        return (self.is_before, self.about_todos, results, *has)
+
+    @property
+    def number(self) -> str | None:
+        """A reference to the latest computed value."""
+        return (self.results[-1] or None) if self.results else None
+
+    def place(self, place: str, symbols: Sequence[str]) -> str | None:
+        """The to-do at a place of the list, or of what was listed before; None for none."""
+        return place if self.before is None else self.before.at(place, symbols)
+
+    def everyone(self) -> list[str] | None:
+        """References to all to-dos, where nothing says of which; None for those of the list."""
+        return self.before.everyone() if self.before and self.is_before else None
+
+    def all_todos(self, symbols: Sequence[str]) -> list[str] | None:
+        """References to all the to-dos before, where the words are for all of them."""
+        return self.before.all_todos(symbols) if self.before and self.is_before else None
+
+
+def is_whole(table_words: Sequence[str], start: int, end: int, *, todo: bool = False) -> bool:
+    """Whether the words are nothing but a reference."""
+    found = (TODOS if todo else RESULTS).longest(table_words, start, end)
+    return found is not None and found[0] == end
 
 
 # Why a prompt is refused: it would be understood if the last run had returned something else.

@@ -1,42 +1,87 @@
 """Divides a prompt into lines, and these into clauses, each of which should be one request.
 
 A line ends every request, and the mark before it belongs to no item: "- bread", "2. show my list",
-"[ ] call Ann". Some clauses ask for nothing of their own, courtesies, echoes and reasons: "what's
-5 plus 3, i forget", "check my list and tell me if tea is on it", "i have to call Bob, so add call
-Bob to my list" are one request each.
+"[ ] call Ann". Between two clauses of a line stands a connector, or the next one begins as requests
+do; the tables of both are here.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from nodes.patterns.english.arithmetic_words import (
-    ECHOES,
     FUNCTIONS,
     OPERATORS,
     PERCENT,
     POSTFIXES,
     PREFIXES,
 )
-from nodes.patterns.english.connectors import (
-    ADDRESSING,
-    DIVIDING,
-    JOINING,
-    PERHAPS_BEGINNINGS,
-    Bond,
-)
-from nodes.patterns.english.list_words import CHANGING, STATUSES
-from nodes.patterns.english.politeness import (
+from nodes.patterns.english.list_words import STATUSES
+from nodes.patterns.english.small_talk import (
     OPENINGS,
-    TITLES,
-    is_shortened,
-    take_off_closing,
-    take_off_opening,
 )
-from nodes.patterns.english.small_talk import says_what_became_of
-from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call
+from nodes.patterns.english.todo_words import BREEZY, CLASSES
 from nodes.patterns.grammar.numbers import is_digits, may_begin_number, read_number
-from nodes.patterns.grammar.phrases import PhraseTable, phrase_set, word_set
-from nodes.patterns.grammar.words import Words
+from nodes.patterns.grammar.phrases import PhraseTable, first_words, phrase_set, table, word_set
+from nodes.patterns.grammar.words import TITLES, Words, is_shortened
+
+
+class Bond(IntEnum):
+    """How firmly a connector divides."""
+
+    NUMBER = 0  # "and" before a calculation, or inside one
+    FUZZY = 1  # "and", before words that begin a request only now and then
+    CLEAR = 2  # "and", before words that begin a request; "then"
+    HARD = 3  # the end of a sentence or line
+
+
+#: Connectors that always divide.
+DIVIDING_LINES = {
+    ";|?|!|•": Bond.HARD,
+    "[,] [and|but] (then|after that|afterwards|after this|thereafter|after which|(once|when|"
+    "after) (that|that's|that is|this is|you're|you are|you've|you have) (done|finished|done "
+    "that|done with that|completed|complete|did that)|once done|when done|subsequently|(while|"
+    "since|as long as) (you're|you are|ur|we're|i'm) at it|while you're there) [,] [also|"
+    "please]": Bond.CLEAR,
+    "[,] (oh|oh yeah|oh yes|ah) (and|also|plus|yeah and) [also|then] [,]": Bond.CLEAR,
+    "[,] (and|also|then) (also|next|finally|lastly|secondly|thirdly) [,]": Bond.CLEAR,
+    "[,] [and] [also] (one (more|last|other|final) thing|another thing) (,|:|-)": Bond.CLEAR,
+    ", (next|finally|lastly|also|additionally) [,]": Bond.CLEAR,
+    "[,] [and] (in addition|additionally|as well as|besides that|on top of that) [,]": (Bond.CLEAR),
+}
+DIVIDING = table(DIVIDING_LINES)
+
+#: Connectors that divide only before the beginning of a request.
+JOINING_LINES = [
+    "[,] and|,|&|plus|but|+|also|-|:|[,] [and] so|, then|[,] [and] (after|afterwards|next)",
+]
+#: An "or" divides as well, and leaves open what is asked for.
+JOINING = phrase_set([*JOINING_LINES, "or"])
+
+
+#: Being addressed begins a request too, whatever is asked.
+ADDRESSING = phrase_set(
+    ["please|(can|could|would|will) you|i need you to|i want you to|(can|could|may) (i|we)"]
+)
+
+#: Words that begin a request, and just as often belong to an item before them.
+PERHAPS_BEGINNINGS = word_set(
+    "my the list on to in from i half sum product todo todos task tasks see view print find bring",
+    "go look search scan repeat review recite retrieve access describe summarize enumerate iterate",
+    "oh nah honey mate boss",
+    "name run walk fill call hear say let's help work any anything there if when math label flag",
+).union(
+    BREEZY,
+    *(
+        first_words(line, CLASSES)
+        for name in ("add", "create", "remove", "check", "finish", "change", "show")
+        for line in CLASSES[name]
+    ),
+)
+
+
+# Lines, and the marks before them.
+
 
 _BULLETS = frozenset({"-", "*", "•", "+", "◦", "▪", "‣", "●", "○", ">", "→"})
 _DASHES = frozenset({"-", "+"})
@@ -130,29 +175,7 @@ def _after_box(words: list[str], at: int, end: int) -> int:
     return at
 
 
-def inline_marks(prompt: Words, start: int, end: int) -> list[tuple[int, int]]:
-    """The items of a list written in one line: "1. milk 2. eggs", "- milk - eggs"."""
-    size = mark_at(prompt, start, end) if start < end else 0
-    if not size:
-        return []
-    items: list[tuple[int, int]] = []
-    begin = start + size
-    expected = 2
-    first = prompt.words[start]
-    numbered = first.isdecimal() or (first == "(" and prompt.words[start + 1].isdecimal())
-    at = begin
-    while at < end:
-        word = prompt.words[at]
-        marks = word in (str(expected), "(") if numbered else word == first
-        size = mark_at(prompt, at, end) if marks and at > begin else 0
-        if size and (not numbered or str(expected) in prompt.words[at : at + size]):
-            items.append((begin, at))
-            begin = at = at + size
-            expected += 1
-        else:
-            at += 1
-    items.append((begin, end))
-    return items if len(items) > 1 else []
+# The clauses of a line.
 
 
 _CONNECTING = word_set(
@@ -310,60 +333,3 @@ def _ends_sentence(prompt: Words, at: int) -> bool:
         return False
     before = prompt.words[at - 1]
     return len(before) > 1 and before not in TITLES and prompt.text[prompt.starts[at + 1]].isupper()
-
-
-_LIST = STORE + "list"
-
-#: How people say why something goes on the list, or off it.
-STATEMENTS = phrase_set(
-    [
-        "[so|well|and|because|since|but] (i|we) [just|also|really|still|already|now] (need|have|"
-        "must|want|should|ought|got|gotta|plan|forgot|meant|finished|did|completed|finally) [to]",
-        "(i've|we've) [just|already|finally] (got to|finished|done|completed)",
-        "(i'm|i am|we're|we are) (going to|supposed to|planning to|done with|finished with|not|no "
-        "longer|through with)",
-        "(i|we) (don't|do not|no longer|didn't|won't|can't|am not|decided not to|already)",
-        "(i'll|i gotta|i better|i'd better|we gotta)|(don't|do not) [let me] forget [to]",
-    ]
-)
-#: Asking about a duty, before the list is asked for: "do i have to call Bob? check my list".
-_DUTIES = phrase_set(["(am|was|do|did|should|must|were) (i|we)"])
-_UNIMPORTANT = word_set("a an the my our some to of")
-
-
-def is_courtesy(words: list[str], start: int, end: int) -> bool:
-    """Whether nothing is asked: "hello", "thanks a lot"."""
-    end = take_off_closing(words, start, end)
-    return take_off_opening(words, start, end) == end
-
-
-def is_echo(words: list[str], start: int, end: int, neighbour: str | None) -> bool:
-    """Whether the words only ask again for what the tool beside them gives: "what does it make"."""
-    if neighbour not in (CALCULATOR, _LIST):
-        return False
-    end = take_off_closing(words, start, end)
-    return ECHOES.skip(words, take_off_opening(words, start, end), end) == end
-
-
-def repeats_list(calls: Sequence[Call], last: str | None, names_list: bool) -> bool:
-    """Whether "and read it to me" follows a request for the list."""
-    return last == _LIST and not names_list and all(call.tool == _LIST for call in calls)
-
-
-def is_reason(words: list[str], start: int, end: int, following: Sequence[Call] | None) -> bool:
-    """Whether the words only say why the one request after them is made."""
-    if following is None or len(following) != 1:
-        return False
-    [call] = following
-    if call.tool == _LIST:
-        asked = CHANGING.isdisjoint(words[start:end])
-        return asked and _DUTIES.longest(words, start, end) is not None
-    named = call.input.get("todo") or call.input.get("text")
-    if not isinstance(named, str):
-        return False
-    wanted = set(named.casefold().split()) - _UNIMPORTANT
-    if says_what_became_of(wanted, words, start, end):
-        return True
-    if STATEMENTS.longest(words, start, end) is None:
-        return False
-    return bool(wanted) and wanted.issubset(words[start:end])

@@ -1,30 +1,41 @@
 """The pattern planner: a prompt becomes steps, or is refused with the words not understood.
 
-Own phrases of tools may take sentences away from the built-in language, which `doctor` and the
-start say.
+A tool's author can give it sentences of its own: `@tool(phrases=["sleep {seconds} seconds"])`. They
+may take sentences away from the built-in language, which `doctor` and the start say.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from graph.state import Conversation, Step, Unparsed
+from nodes.patterns.accounts import Examples, Reading, asks_permission, is_question
 from nodes.patterns.antecedent import (
     LISTED,
     OUTPUT,
     Antecedent,
+    Earlier,
     antecedent_of,
     is_used,
+    is_whole,
     referring,
     supposed,
 )
-from nodes.patterns.english.connectors import BEGINNINGS
-from nodes.patterns.english.politeness import take_off_closing, take_off_opening
-from nodes.patterns.english.small_talk import asks_permission, is_question
-from nodes.patterns.grammar.calls import CALCULATOR, STORE, Call, Earlier, calculation
+from nodes.patterns.english.small_talk import take_off_closing, take_off_opening
+from nodes.patterns.english.todo_templates import BEGINNINGS
+from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import choice, phrase_set
-from nodes.patterns.grammar.words import Words, correct, read_words
-from nodes.patterns.own_phrases import Examples, own_phrases, spoken
-from nodes.patterns.planning import Account, Planning, Readers
+from nodes.patterns.grammar.words import (
+    CALCULATOR,
+    STORE,
+    Call,
+    Words,
+    calculation,
+    correct,
+    literal,
+    read_words,
+)
+from nodes.patterns.planning import Planning, Readers
 from nodes.patterns.sums.reader import (
     continues,
     is_only_mark,
@@ -32,27 +43,169 @@ from nodes.patterns.sums.reader import (
     read_expression,
 )
 from nodes.patterns.todos.fuzzy import is_worth_a_fuzzy_reading
+from nodes.patterns.todos.items import wording
 from nodes.patterns.todos.reader import TodoReader
-from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools
+from tools.registry import InvalidTool
+from tools.toolbox import Tool
+
+_SLOT = re.compile(r"\{([^{}]*)\}")
+
+
+class InvalidPhrase(InvalidTool):
+    """A phrase that cannot be read; the message names tool, phrase and what would be right."""
+
+    def __init__(self, tool: str, phrase: str, reason: str) -> None:
+        super().__init__(f"phrase {phrase!r} of tool {tool!r}: {reason}")
+        self.tool = tool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPhrase:
+    """`literals[0] slot literals[1] slot … literals[-1]`, the first and last possibly empty."""
+
+    tool: str
+    line: str
+    literals: tuple[tuple[str, ...], ...]
+    slots: tuple[str, ...]
+    numbers: Mapping[str, type]
+
+    def places(self, words: Sequence[str], start: int, end: int) -> list[tuple[int, int]] | None:
+        """Where each slot's words stand when the phrase covers `start` to `end` exactly."""
+        first, last = self.literals[0], self.literals[-1]
+        if tuple(words[start : start + len(first)]) != first:
+            return None
+        if not self.slots:
+            return [] if end - start == len(first) else None
+        at = start + len(first)
+        stop = end - len(last)
+        if stop <= at or tuple(words[stop:end]) != last:
+            return None
+        found = []
+        for inner in self.literals[1:-1]:
+            after = _find(words, inner, at + 1, stop)
+            if after is None:
+                return None
+            found.append((at, after - len(inner)))
+            at = after
+        return [*found, (at, stop)] if at < stop else None
+
+    def read(self, prompt: Words, start: int, end: int, earlier: Earlier) -> Call | None:
+        """The call that the words ask for, or None; a number slot takes numbers only."""
+        places = self.places(prompt.words, start, end)
+        if places is None:
+            return None
+        given: dict[str, str | int | float] = {}
+        for slot, (first, last) in zip(self.slots, places, strict=True):
+            value = self._value(slot, prompt, first, last, earlier)
+            if value is None:
+                return None
+            given[slot] = value
+        return Call(self.tool, given, f"asks for it as in “{self.line}”", start, end)
+
+    def _value(
+        self, slot: str, prompt: Words, first: int, last: int, earlier: Earlier
+    ) -> str | int | float | None:
+        kind = self.numbers.get(slot)
+        if is_whole(prompt.words, first, last):
+            if earlier.before and earlier.is_before:
+                earlier.before.meant_otherwise = True
+                return earlier.before.name if kind is None else earlier.number
+            if earlier.number is not None:
+                return earlier.number
+        if kind is None:
+            return literal(wording(prompt, first, last)) or None
+        sign = -1 if prompt.words[first] in ("-", "minus", "negative") else 1
+        begin = first if sign == 1 else first + 1
+        number = read_number(prompt.words, begin, last)
+        if number is None or number[1] != last:
+            return None
+        try:
+            return sign * int(number[0]) if kind is int else sign * float(number[0])
+        except ValueError:  # a fraction, or decimals where a whole number is wanted
+            return None
+
+
+def own_phrases(tools: Mapping[str, Tool]) -> list[OwnPhrase]:
+    """The phrases of all tools, the most specific first.
+
+    Raises `InvalidPhrase` for a phrase that names no parameter of its tool, leaves out a required
+    one, cannot be told apart from another, or could not be matched in one way only.
+    """
+    made: list[OwnPhrase] = []
+    shapes: dict[tuple[tuple[str, ...], ...], OwnPhrase] = {}
+    for tool in tools.values():
+        for line in tool.phrases:
+            phrase = _compile(tool, line)
+            other = shapes.setdefault(phrase.literals, phrase)
+            if other is not phrase:
+                raise InvalidPhrase(
+                    tool.name,
+                    line,
+                    f"cannot be told apart from {other.line!r} of tool {other.tool!r}; "
+                    "change a word outside the braces",
+                )
+            made.append(phrase)
+    return sorted(made, key=_rank)
+
+
+def _rank(phrase: OwnPhrase) -> tuple[int, int]:
+    """The most words of its own first, then the fewest parameters."""
+    return -sum(len(words) for words in phrase.literals), len(phrase.slots)
+
+
+def _compile(tool: Tool, line: str) -> OwnPhrase:
+    parts = _SLOT.split(line)
+    literals = tuple(tuple(read_words(part).words) for part in parts[0::2])
+    slots = tuple(parts[1::2])
+    fields = tool.parameters
+    known = ", ".join(f"{{{name}}}" for name in fields) or "none"
+    if any("{" in words or "}" in words for words in literals):
+        raise InvalidPhrase(tool.name, line, "write a parameter as {name}, both braces closed")
+    for slot in slots:
+        if slot not in fields:
+            raise InvalidPhrase(
+                tool.name, line, f"{{{slot}}} is no parameter of the tool; it has {known}"
+            )
+    missing = [name for name, field in fields.items() if field.required and name not in slots]
+    if missing:
+        raise InvalidPhrase(
+            tool.name, line, f"add {{{missing[0]}}}: the tool cannot be called without it"
+        )
+    if len(set(slots)) != len(slots):
+        raise InvalidPhrase(tool.name, line, "use each parameter once")
+    if not any(literals):
+        raise InvalidPhrase(tool.name, line, "add words around the parameters; it would match all")
+    if not all(literals[1:-1]):
+        raise InvalidPhrase(
+            tool.name, line, "put a word between two parameters; where one ends is not clear"
+        )
+    return OwnPhrase(tool.name, line, literals, slots, _numbers(tool))
+
+
+def _numbers(tool: Tool) -> dict[str, type]:
+    parameters = tool.parameters.items()
+    return {name: one.number for name, one in parameters if one.number is not None}
+
+
+def _find(words: Sequence[str], wanted: tuple[str, ...], start: int, end: int) -> int | None:
+    """Where the first occurrence of `wanted` ends."""
+    for at in range(start, end - len(wanted) + 1):
+        if words[at] == wanted[0] and tuple(words[at : at + len(wanted)]) == wanted:
+            return at + len(wanted)
+    return None
+
+
+def spoken(phrase: OwnPhrase) -> str:
+    """A sentence of this phrase."""
+    sentence = phrase.line
+    for slot in phrase.slots:
+        value = "3" if slot in phrase.numbers else f"some {slot}"
+        sentence = sentence.replace(f"{{{slot}}}", value)
+    return sentence
+
 
 #: Words of a prompt of which it is said why they refer to nothing; a longer one is only refused.
 _LONGEST_SUPPOSED = 60
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read: steps, or, when anything was not understood, no steps and what that was.
-
-    With steps, `accounts` says what each word of the prompt was used for. `reason` says what a word
-    for something said before could not be.
-    """
-
-    steps: list[Step]
-    unparsed: list[Unparsed] = field(default_factory=list)
-    examples: list[str] = field(default_factory=list)
-    accounts: list[Account] = field(default_factory=list)
-    reason: str | None = None
 
 
 class PatternPlanner:
@@ -62,7 +215,9 @@ class PatternPlanner:
         self._tools = tools
         self._asking = frozenset({CALCULATOR, *(STORE + name for name in ("list", "get"))})
         self._phrases = own_phrases(tools)
-        self._examples = Examples(tools, self._phrases)
+        self._examples = Examples(
+            tools, [(phrase.tool, spoken(phrase)) for phrase in self._phrases]
+        )
         self._beginnings = phrase_set(BEGINNINGS)
         for phrase in self._phrases:
             if phrase.literals[0]:
@@ -227,35 +382,3 @@ class PatternPlanner:
 
 def _whole(words: Words) -> Unparsed:
     return {"text": words.text, "span": [0, len(words.text)]}
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """A phrase of a tool whose sentences the tool `instead_of` understood before."""
-
-    tool: str
-    phrase: str
-    instead_of: str
-
-    def __str__(self) -> str:
-        return (
-            f"the phrase {self.phrase!r} of tool {self.tool!r} takes sentences away from "
-            f"{self.instead_of!r}"
-        )
-
-
-def overlapping_phrases(tools: Mapping[str, Tool]) -> Iterator[Overlap]:
-    """Every own phrase that the built-in sentences of these tools would understand as well.
-
-    Raises `InvalidPhrase` when a phrase is no good.
-    """
-    phrases = own_phrases(tools)
-    if not phrases:
-        return
-    planner = PatternPlanner(
-        {name: tool for name, tool in make_tools(BUILTIN).items() if name in tools}
-    )
-    for phrase in phrases:
-        steps = planner.read(spoken(phrase)).steps
-        if steps:
-            yield Overlap(phrase.tool, phrase.line, steps[0]["tool"])

@@ -1,97 +1,111 @@
 """One prompt on its way to a reading: line by line, clause by clause, every word accounted for.
 
 A plan is only handed out when each word is used by a step, or is one of the words that ask for
-nothing (`english.accounted`). So no half of a request is dropped in silence, whatever the tables
+nothing (`accounts`). So no half of a request is dropped in silence, whatever the tables
 of the readers let through.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 from graph.state import Step, Unparsed
-from nodes.patterns.clauses import divide, is_courtesy, is_echo, is_reason, read_lines, repeats_list
-from nodes.patterns.english.accounted import talk_ends
-from nodes.patterns.english.connectors import Bond
+from nodes.patterns.accounts import (
+    POLITENESS,
+    Ledger,
+    asks_permission,
+    is_courtesy,
+    is_echo,
+    is_reason,
+    repeats_list,
+)
+from nodes.patterns.antecedent import Antecedent, Earlier
+from nodes.patterns.clauses import Bond, Line, divide, read_lines
 from nodes.patterns.english.list_names import is_name_of_list, names_list
-from nodes.patterns.english.politeness import take_off_opening
-from nodes.patterns.english.small_talk import asks_permission, is_small_talk
-from nodes.patterns.english.todo_openings import OTHER_REQUESTS, Opens
+from nodes.patterns.english.list_words import OTHER_REQUESTS, Opens
+from nodes.patterns.english.small_talk import is_small_talk, take_off_opening
 from nodes.patterns.english.todo_templates import SECOND_THOUGHTS
-from nodes.patterns.grammar.calls import CALCULATOR, STORE, Before, Call, Earlier, Use
 from nodes.patterns.grammar.phrases import PhraseTable
-from nodes.patterns.grammar.words import Words
-from nodes.patterns.listed_lines import ListedLines, Open, Understand
+from nodes.patterns.grammar.words import CALCULATOR, STORE, Call, Use, Words
 from nodes.patterns.todos.openings import Opening, find_opening
+
+Understand = Callable[[Words, int, int, Earlier], list[Call] | None]
+Open = Callable[[Words, Opening, list[tuple[int, int]] | int, Earlier], list[Call] | None]
+
+
+class ListedLines:
+    """The lines of one prompt, as far as they are known to be items of lists.
+
+    Each is looked at once for each situation, however many headings stand before it: those of lists
+    that cannot be read would each look through the rest of the prompt again.
+    """
+
+    def __init__(
+        self, prompt: Words, lines: Sequence[Line], sense: Understand, read_opened: Open
+    ) -> None:
+        self._prompt = prompt
+        self._lines = lines
+        self._sense = sense
+        self._open = read_opened
+        # By what decides about a line: from which line to before which one all are items, and
+        # whether that one is none.
+        self._known: dict[object, tuple[int, int, bool]] = {}
+        # The last line that no list can have as an item, by what else decides about that.
+        self._refused: dict[object, int] = {}
+
+    def end(self, first: int, opening: Opening, earlier: Earlier) -> int:
+        """The line after the list that the line `first` begins.
+
+        Where the opening says how many items there are, no more than one beyond these is looked
+        at: with that the list is not what was announced.
+        """
+        total = len(self._lines)
+        most = total if opening.count is None else min(total, first + opening.count + 1)
+        marked = first < total and self._lines[first].is_marked
+        under = marked, opening.signed, earlier.situation
+        begin, end, is_over = self._known.get(under, (first, first, False))
+        if not begin <= first <= end:
+            begin, end, is_over = first, first, False
+        while not is_over and end < most:
+            if self._is_item(end, marked, opening, earlier):
+                end += 1
+            else:
+                is_over = True
+        self._known[under] = begin, end, is_over
+        return min(end, most)
+
+    def read(self, first: int, last: int, opening: Opening, earlier: Earlier) -> list[Call] | None:
+        """The calls for the list in the lines from `first` to before `last`, or None."""
+        if opening.count not in (None, last - first):
+            return None
+        under = opening.kind, earlier.situation
+        if opening.count is None and first <= self._refused.get(under, -1) < last:
+            return None
+        calls = self._open(self._prompt, opening, self._places(first, last), earlier)
+        if calls is None and opening.count is None:
+            for at in range(last - 1, first - 1, -1):
+                if self._open(self._prompt, opening, self._places(at, at + 1), earlier) is None:
+                    self._refused[under] = at
+                    break
+        return calls
+
+    def _places(self, first: int, last: int) -> list[tuple[int, int]]:
+        return [(line.start, line.end) for line in self._lines[first:last]]
+
+    def _is_item(self, at: int, marked: bool, opening: Opening, earlier: Earlier) -> bool:
+        """Whether the line `at` goes on a list whose first line has a mark, or has none."""
+        line = self._lines[at]
+        if marked or line.is_marked:
+            return marked and line.is_marked
+        if not opening.signed or line.after_blank:
+            return False
+        return self._sense(self._prompt, line.start, line.end, earlier) is None
+
 
 CONNECTOR = "connector"
 MARK = "mark"
-POLITENESS = "politeness"
 REMARK = "remark"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What the characters from `start` to `end` of a prompt meant."""
-
-    start: int
-    end: int
-    meaning: str
-
-
-class Ledger:
-    """Collects what the words of one prompt were used for."""
-
-    def __init__(self, prompt: Words) -> None:
-        self._prompt = prompt
-        self._meanings: list[str | None] = [None] * len(prompt.words)
-
-    def use(self, start: int, end: int, meaning: str) -> None:
-        """Note that the words from `start` to `end` mean this; what is noted already stays."""
-        meanings = self._meanings
-        for at in range(start, end):
-            if meanings[at] is None:
-                meanings[at] = meaning
-
-    def talk(self, start: int, end: int, *, sums: bool = False) -> None:
-        """Note which of the unused words there ask for nothing; `sums`: around a calculation."""
-        for first, last in list(self._unused(start, end)):
-            at = first
-            while at < last:
-                reached = talk_ends(self._prompt.words, at, last, sums=sums)
-                if reached > at:
-                    self.use(at, reached, POLITENESS)
-                at = max(reached, at + 1)
-
-    def missing(self) -> list[tuple[int, int]]:
-        """The words that nothing has accounted for, as ranges."""
-        return list(self._unused(0, len(self._meanings)))
-
-    def accounts(self) -> list[Account]:
-        """What all words meant, in order; neighbours of one meaning are one account."""
-        prompt = self._prompt
-        made: list[Account] = []
-        for at, meaning in enumerate(self._meanings):
-            if meaning is None:
-                continue
-            start, end = prompt.starts[at], prompt.ends[at]
-            if made and made[-1].meaning == meaning:
-                made[-1] = Account(made[-1].start, end, meaning)
-            else:
-                made.append(Account(start, end, meaning))
-        return made
-
-    def _unused(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        first = None
-        for at in range(start, end):
-            if self._meanings[at] is None:
-                first = at if first is None else first
-            elif first is not None:
-                yield first, at
-                first = None
-        if first is not None:
-            yield first, end
 
 
 _JOINTS = frozenset({"and", ",", "then", "but", "if", "when"})
@@ -116,7 +130,7 @@ class Planning:
         beginnings: PhraseTable[bool],
         readers: Readers,
         fuzzy: bool = False,
-        before: Before | None = None,
+        before: Antecedent | None = None,
     ) -> None:
         self.prompt = prompt
         self.readers = readers

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from graph.state import Limits, Step, Then
-from nodes.contract.json_data import InvalidOutput, loads, plain, storable
-from nodes.contract.steps import check_plan
+from nodes.contract.checks import check_plan, loads
+from nodes.contract.steps import InvalidOutput, plain, storable
 from nodes.planning.model import Completion
-from tools.registry import MOST_SCHEMAS, Tool
+from tools.toolbox import MOST_SCHEMAS, Tool
 
 #: Above this many characters of JSON the compact form is sent.
 MAX_UNION = 8_000

@@ -10,10 +10,9 @@ from typing import Any, Literal, Protocol
 from typing_extensions import TypedDict
 
 from graph.state import AnswerPolicy, RunState
-from nodes.contract.json_data import storable
-from nodes.contract.steps import bounded
+from nodes.contract.steps import bounded, storable
 from nodes.patterns.grammar.phrases import word_set
-from tools.registry import Tool
+from tools.toolbox import Tool
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*|\d+")
 

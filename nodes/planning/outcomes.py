@@ -1,15 +1,16 @@
-"""What each outcome of a call means for the run: a plan, the next question, or the way down."""
+"""What each outcome of a call means for the run: a plan, the next question, or the end of planning.
+
+Where planning ends without a plan, it is also here what is kept of plans that were unfit.
+"""
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graph.state import (
     ErrorType,
-    Outcome,
     Plan,
     PlannedBy,
     Planning,
@@ -18,21 +19,17 @@ from graph.state import (
     Step,
     run_error,
 )
-from graph.state.rounds import made, round_of
+from graph.state.rounds import made, unmade
 from graph.state.status import IncompleteReason
-from nodes.contract.json_data import storable
-from nodes.planning.answer import WHOLE, PlanAnswer
-from nodes.planning.budget import PlanningDeadline, deadline_of, of_this_round
+from nodes.contract.steps import InvalidOutput, plain, storable
+from nodes.planning.answer import PlanAnswer
 from nodes.planning.model import (
     NOT_READY,
     BudgetExceeded,
     Completion,
-    Model,
     ModelFailure,
-    ModelLadder,
-    shortened_raw,
 )
-from nodes.planning.unplanned import incomplete, kept, last_rejected, models_failed
+from nodes.planning.model_attempt import ModelAttempt, PlanningDeadline
 
 logger = logging.getLogger("runwright.models")
 
@@ -44,133 +41,6 @@ _MOST_REASONS = 5  # of one answer
 _MOST_WORDS = 500  # characters of what a model says that gives up
 
 _NO_PATTERNS = "The pattern planner may not answer for them (RUNWRIGHT_FALLBACK)."
-
-
-def first_of(prompt: str, queue: list[str], *, waited: float = 0.0) -> Planning:
-    """Planning that is about to ask the first model of a queue for the first time."""
-    return Planning(
-        prompt=prompt,
-        queue=queue,
-        answer="",
-        reasons=[],
-        retried=False,
-        not_before=None,
-        waited=waited,
-        round=1,
-        why="first",
-        failure=None,
-    )
-
-
-# One visit to the node `plan` that asks a model.
-
-
-@dataclass(frozen=True)
-class ModelAttempt:
-    """What the visit found, and the log that it continues; it begins as it is made.
-
-    `queued` is how long it waited for a slot before, in seconds; `left_out` how many outputs of
-    steps the model is not shown, `shortlist` the tools that it is told of where these are not all,
-    `asked` the digest of what it is asked.
-    """
-
-    state: RunState
-    planning: Planning
-    ladder: ModelLadder
-    log: list[PlanningCall]
-    queued: float = 0.0
-    left_out: int = 0
-    shortlist: list[str] | None = None
-    asked: str | None = None
-    purpose: Literal["plan", "answer"] = "plan"
-    ended: list[float] = field(default_factory=list)  # one, once the call is over
-    _began: float = field(default_factory=lambda: time.perf_counter())  # as it is by then
-
-    @property
-    def name(self) -> str:
-        """The model that is asked; it may be configured no more."""
-        return self.planning["queue"][0]
-
-    @property
-    def model(self) -> Model:
-        """The model itself."""
-        return self.ladder.models[self.name]
-
-    @property
-    def is_chosen(self) -> bool:
-        """Whether the run was told which model to ask, so that there is no other."""
-        choice = self.state.get("choice")
-        return bool(choice and choice["model"] is not None)
-
-    @property
-    def deadline(self) -> PlanningDeadline:
-        """How long the run can still wait for models, after what is in the log."""
-        return deadline_of(self.state, self.planning, self.log, self.ladder.timeout)
-
-    @property
-    def of_this_round(self) -> list[PlanningCall]:
-        """What is in the log since the run was started last, of the round that is planned."""
-        return of_this_round(self.state, self.planning, self.log)
-
-    @property
-    def is_later(self) -> bool:
-        """Whether it is about a later round, after steps were executed."""
-        return round_of(self.planning) > 1
-
-    @property
-    def took(self) -> float:
-        """How long the call has taken, or the visit so far, in seconds."""
-        return (self.ended[0] if self.ended else time.perf_counter()) - self._began
-
-    def end(self) -> None:
-        """The call is over: what takes time from now on is none of it."""
-        self.ended.append(time.perf_counter())
-
-    def note(
-        self,
-        outcome: Outcome,
-        completion: Completion | None = None,
-        *,
-        error_class: str | None = None,
-        transient: bool | None = None,
-        reasons: list[str] | None = None,
-        rejected_plan: Plan | None = None,
-    ) -> None:
-        """Add the entry of this attempt's model to the log."""
-        took = self.took
-        ago = time.perf_counter() - self._began
-        self.log.append(
-            PlanningCall(
-                planner="llm",
-                model=self.name,
-                outcome=outcome,
-                error_class=error_class,
-                transient=transient,
-                reasons=reasons or [],
-                started_at=time.time() - ago,
-                duration_ms=round(took * 1000, 3),
-                input_tokens=completion.input_tokens if completion else None,
-                output_tokens=completion.output_tokens if completion else None,
-                usd=completion.usd if completion else None,
-                rejected_plan=rejected_plan,
-                round=round_of(self.planning),
-                purpose=self.purpose,
-            )
-        )
-        if completion:
-            self.log[-1]["raw"] = shortened_raw(completion.text)
-            if completion.cached_tokens is not None:
-                self.log[-1]["cached_tokens"] = completion.cached_tokens
-            if completion.finish_reason not in WHOLE:
-                self.log[-1]["finish_reason"] = storable(str(completion.finish_reason))[:100]
-        if self.asked is not None and outcome != "skipped":
-            self.log[-1]["asked"] = self.asked
-        if self.shortlist is not None and outcome != "skipped":
-            self.log[-1]["shortlist"] = self.shortlist
-        if self.left_out:
-            self.log[-1]["left_out"] = self.left_out
-        if self.queued:
-            self.log[-1]["queued_ms"] = round(self.queued * 1000, 3)
 
 
 def planned(attempt: ModelAttempt, completion: Completion, answer: PlanAnswer) -> Update:
@@ -394,3 +264,61 @@ def _shortened(reasons: list[str]) -> list[str]:
     first = [storable(reason)[:300] for reason in reasons[:_MOST_REASONS]]
     more = len(reasons) - len(first)
     return [*first, f"and {more} more"] if more else first
+
+
+# How planning ends without a plan.
+
+
+_BUDGETS = frozenset({"budget_exceeded", "daily_budget_exceeded"})
+
+
+def incomplete(
+    state: RunState, reason: IncompleteReason, message: str, *, calls: int
+) -> dict[str, Any]:
+    """The error of a run of which something was done and the rest is left.
+
+    After a step that failed for good it is that failure. `calls`: entries of the log of planning.
+    """
+    planning = state.get("planning")
+    failure = planning.get("failure") if planning else None
+    if failure is None:
+        error = run_error("incomplete", f"{message}; what was done stays done", reason=reason)
+    else:
+        message = f"{failure['error']['message']} (not mended: {message})"
+        error = run_error("step_failed", message, step=failure["step"])
+    return {"error": error} | unmade(state, calls=calls)
+
+
+def models_failed(log: Iterable[PlanningCall]) -> bool:
+    """Whether it was failures of models alone that left a run without their plan.
+
+    Not where one has answered, if only that it cannot or with no plan, nor where nothing but a
+    budget has kept the run from asking.
+    """
+    asked = [entry for entry in log if entry["planner"] == "llm"]
+    return all(entry.get("outcome") in ("failed", "skipped") for entry in asked) and any(
+        entry["error_class"] not in _BUDGETS for entry in asked
+    )
+
+
+# The plans of models that the plan check rejected, as the record keeps them.
+
+
+MAX_KEPT = 8_000  # bytes of JSON
+
+
+def kept(steps: Sequence[Step]) -> Plan | None:
+    """The plan of a rejected answer; None where it had none, or one too large to be kept."""
+    if not steps:
+        return None
+    try:
+        plan: Plan = plain(Plan(steps=list(steps)), max_bytes=MAX_KEPT, what="plan")
+    except InvalidOutput:
+        return None
+    return plan
+
+
+def last_rejected(log: Sequence[PlanningCall]) -> Plan | None:
+    """The latest plan of a model that was rejected and kept."""
+    plans = (entry.get("rejected_plan") for entry in reversed(log))
+    return next((plan for plan in plans if plan), None)

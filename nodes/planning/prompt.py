@@ -16,10 +16,10 @@ from typing import Any
 
 from graph.state import RunState
 from graph.state.wording import counted, shortened
-from nodes.contract.steps import run_tools
+from nodes.contract.checks import run_tools
 from nodes.planning.answer import AnswerForm, answer_form, arguments_schema, wanted
 from nodes.planning.model import Message
-from tools.registry import Tool
+from tools.toolbox import Tool
 
 _RULES = """\
 You are a planner. Turn the request into the shortest ordered list of tool calls that does it all.

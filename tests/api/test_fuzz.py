@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.patience import patience
 from tests.support.servers.server_process import serving
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience
 from tests.support.servers.server_process import serving

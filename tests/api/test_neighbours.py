@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from benchmarks.live.neighbours import CALLS, trial
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.patience import wait_until
 from tests.support.servers.attacks import ATTACKS, attacking
 from tests.support.servers.floods import FLOODS

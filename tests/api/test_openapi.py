@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.app import HttpLimits, create_app
 from graph.service import Runs
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 from tests.support.servers.asgi_clients import serving
 
 

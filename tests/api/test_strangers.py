@@ -14,7 +14,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from graph.state import Status
 from tests.support.patience import wait_until
 from tests.support.servers.api_calls import calls

@@ -2,7 +2,7 @@
 
 import re
 
-from nodes.approval.in_doubt import ANSWERS
+from nodes.approval.questions import ANSWERS
 from tests.support import pages
 from tools.registry import ToolCall, make_tool, tool
 

@@ -12,15 +12,16 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from graph.models import client, connections, failures
+from graph.models import calls, client, connections
 from graph.models.client import close_clients
 from graph.models.ladder import make_ladder
 from graph.settings import Settings, read_settings
 from graph.state import Budget, PlanningCall
-from nodes.planning import outcomes, planner
-from nodes.planning.budget import PlanningDeadline, most
+from nodes import plan
+from nodes.planning import outcomes
 from nodes.planning.model import NOT_READY, Completion, Fallback, Model
-from nodes.planning.unplanned import MAX_KEPT
+from nodes.planning.model_attempt import PlanningDeadline, most
+from nodes.planning.outcomes import MAX_KEPT
 from tests.support import pages
 from tests.support.checkout import ROOT
 from tests.support.models.capture_server import (
@@ -86,7 +87,7 @@ async def test_a_setup_reaches_its_models_with_its_keys(
         assert ladder is not None
         for name, model in ladder.models.items():
             kind = name.partition("/")[0]
-            provider.answer = next(plan for one, plan in ANSWERS.items() if one.startswith(kind))
+            provider.answer = next(given for one, given in ANSWERS.items() if one.startswith(kind))
             await asyncio.to_thread(model.warm)
             await model.complete(MESSAGES, SCHEMA, timeout=patience())
         await close_clients()
@@ -233,7 +234,7 @@ def assert_contains(whole: Any, part: Any, name: str = "") -> None:
 
 def test_the_tables_name_all_there_is() -> None:
     """Outcomes, error classes, policies and the fields of a budget."""
-    source = "".join(map(inspect.getsource, (connections, client, failures)))
+    source = "".join(map(inspect.getsource, (connections, client, calls)))
     classes = set(re.findall(r'ModelFailure\("(\w+)"', source)) | set(
         re.findall(r'\d{3}: "(\w+)"', source)
     )
@@ -245,7 +246,7 @@ def test_the_tables_name_all_there_is() -> None:
 
 
 def test_it_names_every_reason_to_skip_a_model() -> None:
-    source = inspect.getsource(planner) + inspect.getsource(outcomes)
+    source = inspect.getsource(plan) + inspect.getsource(outcomes)
     reasons = set(re.findall(r'skipped(?:\(attempt, |", error_class=)"(\w+)"', source))
     [row] = re.findall(r"(?m)^\| `skipped` \|(.*)$", PAGE)
     assert len(reasons) == 5

@@ -7,7 +7,7 @@ import pytest
 
 from api.__main__ import main
 from api.cli.command import CANNOT_BEGIN, DETACHED, INTERRUPTED
-from api.cli.streams import BROKEN_PIPE, OUTPUT_LOST
+from api.cli.text import BROKEN_PIPE, OUTPUT_LOST
 from tests.support import pages
 from tests.support.pages import printed_by
 from tests.support.pages import without_numbers_of_the_day as same

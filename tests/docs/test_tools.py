@@ -16,8 +16,9 @@ from tests.support.pages import without_numbers_of_the_day as same
 from tests.support.patience import patience
 from tests.support.servers.server_process import serving
 from tools.invocation import invoke
-from tools.registry import Declaration, Tool, ToolCall, make_tool, tool
+from tools.registry import Declaration, ToolCall, make_tool, tool
 from tools.threads import ToolThreads
+from tools.toolbox import Tool
 
 PAGE = (pages.DOCS / "tools.md").read_text()
 

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from graph import drawing
 from graph.build import build_graph
-from graph.drawing import Drawing, DrawingUnavailable, draw
+from graph.telemetry import server
+from graph.telemetry.server import Drawing, DrawingUnavailable, draw
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
 from tools.registry import make_tools
@@ -36,7 +36,7 @@ def drawn() -> Drawing:
 @pytest.fixture
 def renderer() -> None:
     """The extra is optional: without it there is nothing to be tested here."""
-    if not drawing.can_render():
+    if not server.can_render():
         pytest.skip("the drawing extra is not installed")
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_drawn_says_why() -> None:
 def test_names_and_labels_keep_their_characters() -> None:
     """Quotes and backslashes are no end of a name."""
     name = 'a "b" \\ c'
-    svg = Drawing(mermaid="", dot=f"digraph {{ {drawing._quoted(name)} }}").svg()
+    svg = Drawing(mermaid="", dot=f"digraph {{ {server._quoted(name)} }}").svg()
 
     assert [text.text for text in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")] == [
         name
@@ -103,7 +103,7 @@ def test_names_and_labels_keep_their_characters() -> None:
 def test_without_the_extra_it_is_mermaid_and_says_how_to_get_pictures(
     drawn: Drawing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "can_render", lambda: False)
+    monkeypatch.setattr(server, "can_render", lambda: False)
 
     assert drawn._repr_mimebundle_() == {
         "text/plain": drawn.mermaid,

@@ -16,11 +16,11 @@ from graph.record.record import Record
 from graph.runs.accept import ChoiceRejected, RunOptions
 from graph.service import Runs
 from graph.settings import Settings
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
 from tests.support.patience import patience, until
 from tests.support.wording.messages import wording
-from tools.mcp import session
+from tools.mcp import sessions
 from tools.toolbox import Toolbox, arrived
 
 PHRASES = {
@@ -300,7 +300,7 @@ async def test_of_many_calls_and_deaths_of_the_server_none_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int, deaths: int
 ) -> None:
     """Each attempt that a death has cut off is made again; the others are made once."""
-    monkeypatch.setattr(session, "LONGEST_WAIT", session.FIRST_WAIT)
+    monkeypatch.setattr(sessions, "LONGEST_WAIT", sessions.FIRST_WAIT)
     tools = {"set": {"phrases": ["set {text}"], "attempts": 100}}
     async with opened(tmp_path, ours={"tools": tools}) as runs:
         first = await ended(runs, "set it")

@@ -20,7 +20,7 @@ MODEL_CLIENTS = ("litellm", "langchain_litellm")
 #: What is loaded only where the settings name MCP servers.
 OF_SERVERS = (
     *("mcp", "mcp_types", "jsonschema", "jsonschema_rs"),
-    *("tools.mcp", "tools.schema_budget", "tools.schema_tool"),
+    *("tools.mcp", "tools.schema_budget"),
 )
 #: What a start does without: the language of the pattern planner, and LangGraph's protocol.
 UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "api.lg.requests")
@@ -28,7 +28,7 @@ UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "
 OF_MODELS = (
     *("nodes.answers.prompt", "nodes.answers.writer"),
     *("graph.models.breaker", "graph.models.client", "graph.models.connections"),
-    "graph.models.failures",
+    "graph.models.calls",
 )
 #: What a replay keeps its run in.
 OF_REPLAYS = ("langgraph.checkpoint.memory", "langgraph.store.memory")
@@ -96,13 +96,13 @@ def test_nothing_leads_to_itself() -> None:
         ("climbing", "nodes/plan.py", "from graph.build import build_graph"),
         ("climbing", "graph/record/diff.py", "from graph.build import build_graph"),
         ("climbing", "graph/queue/executor.py", "from graph.models.client import LiteLlmModel"),
-        ("climbing", "graph/commands/fork.py", "from api.app import create_app"),
+        ("climbing", "graph/commands/seeded.py", "from api.app import create_app"),
         ("climbing", "graph/state/row.py", "from tools.registry import Tool"),
-        ("forced", "api/routes/runs.py", "from graph.runs.quarantine import Quarantine"),
-        ("forced", "graph/compose.py", "from graph.storage.sqlite.searcher import Searcher"),
+        ("forced", "api/routes/runs.py", "from graph.runs.runner import GraphRunner"),
+        ("forced", "graph/compose.py", "from graph.storage.sqlite.maintenance import Searcher"),
         ("forced", "nodes/plan.py", "from nodes.patterns.english.list_names import LIST"),
         ("circles", "graph/runs/context.py", "from graph.runs.runner import Runner"),
-        ("circles", "nodes/contract/json_data.py", "import nodes.contract.steps"),
+        ("circles", "nodes/contract/steps.py", "import nodes.contract.checks"),
         ("homeless", "graph/helpers.py", "x = 1"),
         ("stale", "graph/queue/__init__.py", '"""Others use `executor.Jobs`."""'),
     ],

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.state import DEFAULT_LIMITS, Conversation, Limits, RunState, Step, Unparsed, new_run
-from nodes.contract.steps import RunTools
+from nodes.contract.checks import RunTools
 from nodes.fallback_plan import LONGEST_AT_ONCE, MOST_KEPT, LazyPlanner, fallback_plan
-from nodes.patterns.planner import PatternPlanner, Reading
+from nodes.patterns.accounts import Reading
+from nodes.patterns.planner import PatternPlanner
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
-from tools.registry import Tool
-from tools.toolbox import snapshot, version
+from tools.toolbox import Tool, snapshot, version
 
 
 class Reader:

@@ -11,7 +11,8 @@ from graph.state import DEFAULT_LIMITS, Attempt, Plan, RunState, Step, new_run, 
 from nodes.finalize import finalize
 from tests.support.wording.graph.runs import OUTPUTS
 from tests.support.wording.messages import wording
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 
 @tool("notes.list", noun="note")

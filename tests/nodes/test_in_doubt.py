@@ -11,14 +11,15 @@ from langgraph.store.base import PutOp
 from langgraph.store.memory import InMemoryStore
 
 from graph.state import Learned, RunState, question_of, step_key
-from nodes.approval.in_doubt import DoubtGate
+from nodes.approval.asking import DoubtGate
 from nodes.execute_step import execute_step
 from tests.support.clocks import Clocks, settle
 from tests.support.patience import patience
 from tests.support.runs.step_attempts import run
 from tools.receipts import Begun, find_begun, note_begun
-from tools.registry import InDoubt, ToolCall, ToolError, make_tools, tool
+from tools.registry import ToolCall, ToolError, make_tools, tool
 from tools.threads import ToolThreads
+from tools.toolbox import InDoubt
 
 
 class Shop:

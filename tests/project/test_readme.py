@@ -8,8 +8,8 @@ import pytest
 
 from graph.build import build_graph
 from graph.compose import open_tools
-from graph.drawing import draw
 from graph.settings import Settings
+from graph.telemetry.server import draw
 from tests.support import pages
 from tests.support.checkout import ROOT
 from tests.support.models.llm_runs import models, plan_text

@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field
 from tests.support.clocks import Clocks, settle
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
-from tools.invocation import Outcome, invoke
-from tools.registry import Tool, ToolCall, ToolError, ToolProgress, make_tool, tool
+from tools.invocation import invoke
+from tools.registry import ToolCall, ToolError, ToolProgress, make_tool, tool
 from tools.threads import ToolThreads
+from tools.toolbox import Outcome, Tool
 
 CALL = ToolCall("me", "step-1", InMemoryStore())
 

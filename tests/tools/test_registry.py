@@ -11,16 +11,8 @@ from pydantic import Field, ValidationError
 from examples.flaky import block, fail_times, sleep
 from tests.support.own_tools.unfit_tools import UNFIT
 from tests.support.wording.messages import wording
-from tools.loading import BUILTIN
-from tools.registry import (
-    InvalidTool,
-    ToolCall,
-    ToolError,
-    make_tool,
-    make_tools,
-    tool,
-    undeclared,
-)
+from tools.loading import BUILTIN, undeclared
+from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
 
 
 def greet(name: str, call: ToolCall, times: Annotated[int, Field(ge=1)] = 1) -> str:

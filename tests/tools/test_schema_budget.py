@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tools import schema_budget
+from tools.mcp.listing import SchemaTool, check_schema
 from tools.registry import InvalidTool
 from tools.schema_budget import MAX_STEPS, Checker
-from tools.schema_tool import SchemaTool, check_schema
 
 TOO_MUCH = "its schema takes too much work to check"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

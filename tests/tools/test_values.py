@@ -21,10 +21,10 @@ from pydantic import BaseModel, Field, field_serializer
 
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
-from tools.invocation import Outcome, invoke
-from tools.registry import InvalidTool, ToolCall, make_tool
+from tools.invocation import invoke, plain_data
+from tools.registry import InvalidTool, ToolCall, check_type, make_tool
 from tools.threads import ToolThreads
-from tools.values import UnfitOutput, check_type, plain_data
+from tools.toolbox import Outcome, UnfitOutput
 
 
 class Colour(Enum):

@@ -1,4 +1,4 @@
 """Tools of MCP servers: which there are by the operator's file, a session with each, their tools.
 
-Others use `servers.open_servers`.
+Others use `sessions`.
 """

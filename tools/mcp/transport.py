@@ -17,11 +17,19 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import ValidationError
 
-from tools.mcp.bounds import MAX_MESSAGE, MAX_PARTS, MAX_TOOLS, bounded_body, bounded_lines
-from tools.mcp.definitions import ServerDefinition
+from graph.state.wording import printable
+from tools.mcp.definitions import (
+    MAX_MESSAGE,
+    MAX_PARTS,
+    MAX_TOOLS,
+    ServerDefinition,
+    bounded_body,
+    bounded_lines,
+)
 
 if TYPE_CHECKING:
     import anyio
+    from mcp import Client
 
 
 #: How much of what a process says beside its answers is kept, in bytes.
@@ -189,6 +197,54 @@ class _Tail:
         with suppress(BlockingIOError):
             data = os.read(self._reading, 65_536)
             self._kept = (self._kept + data)[-_KEPT:]
+
+
+# Changes of the list of tools, which servers tell of.
+
+
+#: The least time between two listings, in seconds, whatever the server tells of changes.
+PACE = 1.0
+
+
+#: The first revision without a handshake, where changes are told to who subscribes.
+_WITHOUT_HANDSHAKE = "2026-07-28"
+
+
+@asynccontextmanager
+async def following_changes(client: "Client", changed: Callable[[], None]) -> AsyncIterator[None]:
+    """Be told of changes of the list, in the revisions where one has to ask for that."""
+    tools = client.server_capabilities.tools
+    if client.protocol_version < _WITHOUT_HANDSHAKE or not (tools and tools.list_changed):
+        yield
+        return
+    following = asyncio.create_task(_follow(client, changed))
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def _follow(client: "Client", changed: Callable[[], None]) -> None:
+    while True:
+        try:
+            async with client.listen(tools_list_changed=True) as events:
+                async for _ in events:
+                    changed()
+        except Exception as error:
+            logger.debug("no changes are told: %s", words_of(error))
+            return
+        await asyncio.sleep(PACE)
+        changed()  # what was changed while nobody listened
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says, in one short line."""
+    said = printable(" ".join(str(error).split()))
+    return said[:300] if said else type(error).__name__
+
+
+# Processes that carry who started them.
 
 
 logger = logging.getLogger("runwright.mcp")

@@ -21,14 +21,8 @@ from graph.storage.fleet import (
     StoredRun,
 )
 from graph.storage.postgres.connection import PostgresReader
-from graph.storage.postgres.ownership import (
-    APPLICATION,
-    FOLLOWERS,
-    JOB_COLUMNS,
-    LEASE_LOST,
-    ORDERS,
-    RUNS,
-)
+from graph.storage.postgres.ownership import APPLICATION, FOLLOWERS, JOB_COLUMNS, ORDERS, RUNS
+from graph.storage.postgres.writer import LEASE_LOST
 from graph.storage.sql.index import COLUMNS as ROW
 from graph.storage.sql.index import row_of
 from graph.storage.sql.statements import Statement, listed
@@ -102,7 +96,7 @@ def queueing(row: RunRow) -> Statement:
     return _QUEUE, (row.run_id,)
 
 
-def ordering(run_id: str) -> Statement:
+def job_ordering(run_id: str) -> Statement:
     """What gives a run a job before those that wait, or moves the one that it has."""
     return _ORDER, (run_id,)
 

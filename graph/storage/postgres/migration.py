@@ -20,8 +20,8 @@ import psycopg
 
 from graph.storage.postgres import schema
 from graph.storage.postgres.connection import SCHEMA, Connection, execute
+from graph.storage.postgres.index import row_of_words
 from graph.storage.postgres.ownership import APPLICATION, OWNER, TABLES
-from graph.storage.postgres.search import row_of_words
 from graph.storage.storage import StorageError
 
 #: How long a change of tables waits for who uses them, and holds up all who come after, seconds.

@@ -1,19 +1,24 @@
-"""News between processes by NOTIFY: ids of runs only, and in transactions of their own.
+"""What processes tell each other by NOTIFY, and what all of them keep to.
 
-A transaction with a NOTIFY holds a lock of the whole database until it is committed, so that none
-that writes a run has one, and none waits for the disk. Nothing is kept for who is away: after a cut
-all may have been missed.
+News are ids of runs only, and in transactions of their own: one with a NOTIFY holds a lock
+of the whole database until it is committed, so that none that writes a run has one, and none waits
+for the disk. Nothing is kept for who is away: after a cut all may have been missed.
+
+All keep to circuits of models and posts of owners. Times are the database's, so that no clocks are
+compared. What is in tables that are not logged is gone when the database dies, and is found out, or
+counted, anew.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Any
 
 import psycopg
 
-from graph.storage.fleet import Hear, News
+from graph.storage.fleet import Hear, News, OpenCircuit, Taken
 from graph.storage.postgres.connection import (
     Connect,
     Connection,
@@ -23,6 +28,7 @@ from graph.storage.postgres.connection import (
 )
 from graph.storage.postgres.jobs import QUEUED
 from graph.storage.postgres.ownership import APPLICATION, BEAT, FOLLOWERS, OWNER, end_process
+from graph.storage.sql.statements import Statement
 
 logger = logging.getLogger("runwright.storage")
 
@@ -216,3 +222,174 @@ class PostgresNotices:
             self._listening.add(channel)
             if channel == CHANGED:
                 await answered(execute(connection, _FOLLOW, (APPLICATION, FOLLOWERS)))
+
+
+# What is counted together.
+
+
+#: How Postgres names what `note_added` raises: of a class that is none of its own.
+FULL = "RUNFL"
+
+#: `room` is how many may be added to a namespace before they are counted again, of `most`; others
+#: that remove some only make it too small.
+LIMIT_TABLES = f"""
+    CREATE UNLOGGED TABLE circuits (
+        model text COLLATE "C" PRIMARY KEY,
+        held boolean NOT NULL,
+        until double precision NOT NULL,
+        error_class text
+    );
+    CREATE UNLOGGED TABLE posts (
+        owner text COLLATE "C" PRIMARY KEY,
+        posted double precision NOT NULL,
+        at double precision NOT NULL,
+        granted integer NOT NULL
+    );
+    ALTER TABLE store_versions ADD COLUMN room bigint;
+    ALTER TABLE store_versions ADD COLUMN most bigint;
+    CREATE FUNCTION note_added(place text, limited bigint) RETURNS void LANGUAGE plpgsql AS $$
+    DECLARE kept bigint; BEGIN
+        UPDATE store_versions SET room = room - 1
+        WHERE prefix = place AND most = limited AND room > 0;
+        IF NOT FOUND THEN
+            SELECT count(*) INTO kept FROM store WHERE prefix = place;
+            IF kept >= limited THEN
+                RAISE EXCEPTION 'as many are kept as may be' USING ERRCODE = '{FULL}';
+            END IF;
+            UPDATE store_versions SET room = limited - kept - 1, most = limited
+            WHERE prefix = place;
+        END IF;
+    END $$
+"""  # noqa: S608 - constants only
+
+#: The database's time, in epoch seconds.
+NOW = "extract(epoch FROM clock_timestamp())::double precision"
+
+_READ = """
+    SELECT model, held, until - {now}, error_class FROM circuits WHERE NOT held OR until > {now}
+"""
+
+#: What calls have found out is more than a wait that a provider has asked for.
+_OPEN = """
+    INSERT INTO circuits AS one (model, held, until, error_class) VALUES (?, ?, {now} + ?, ?)
+    ON CONFLICT (model) DO UPDATE SET held = one.held AND excluded.held,
+        until = greatest(one.until, excluded.until), error_class = excluded.error_class
+    RETURNING model
+"""
+
+_CLOSE = "DELETE FROM circuits WHERE model = ? RETURNING model"
+
+_TRY = """
+    UPDATE circuits SET until = {now} + ? WHERE model = ? AND NOT held AND until <= {now}
+    RETURNING model
+"""
+
+
+class PostgresCircuits:
+    """Each call is a transaction of its own, on connections that nothing else holds up.
+
+    `now` is what in SQL tells the epoch in seconds.
+    """
+
+    def __init__(self, connections: PostgresReader, now: str = NOW) -> None:
+        self._connections = connections
+        self._now = now
+
+    async def read(self) -> Sequence[OpenCircuit]:
+        return [OpenCircuit(*row) for row in await self._rows(_READ)]
+
+    async def open(self, circuit: OpenCircuit) -> None:
+        seconds, error_class = circuit.seconds, circuit.error_class
+        await self._rows(_OPEN, circuit.model, circuit.held, seconds, error_class)
+
+    async def close(self, model: str) -> None:
+        await self._rows(_CLOSE, model)
+
+    async def take_trial(self, model: str, pause: float) -> bool:
+        return bool(await self._rows(_TRY, pause, model))
+
+    async def _rows(self, sql: str, *values: Any) -> Sequence[Any]:
+        return await self._connections.execute_fetchall(sql.format(now=self._now), values)
+
+
+#: Those that have not come back of a row, at a time, where so many are allowed in a minute.
+_LEFT = "greatest(0, one.posted - greatest(0, {at} - one.at) * ? / 60)"
+
+_AT = _LEFT.format(at="excluded.at")
+
+#: As many of those that are asked for as there is room for.
+_TAKE = f"""
+    INSERT INTO posts AS one (owner, posted, at, granted)
+    SELECT ?, least(asked, most), {{now}}, least(asked, most)
+    FROM (VALUES (?, ?)) AS given (asked, most)
+    ON CONFLICT (owner) DO UPDATE SET
+        posted = {_AT} + least(?, floor(greatest(0, ? - {_AT}))),
+        granted = least(?, floor(greatest(0, ? - {_AT}))),
+        at = greatest(one.at, excluded.at)
+    RETURNING granted, posted
+"""  # noqa: S608 - constants only
+
+_POSTED = f"SELECT {_LEFT.format(at='{now}')} FROM posts AS one WHERE owner = ?"  # noqa: S608 - constants only
+
+
+#: In a transaction that counts one post: whether it was counted.
+GRANTED = " AND (SELECT granted FROM posts WHERE owner = ?) > 0"
+
+
+def counting(owner: str, limit: int, now: str = NOW) -> Statement:
+    """What counts one post, if there is room for it; it returns as `_TAKE` does."""
+    values = (owner, 1, limit, limit, 1, limit, limit, 1, limit, limit)
+    return _TAKE.format(now=now), values
+
+
+class PostgresPosts:
+    """Of each owner's posts here those are counted together that came while others were.
+
+    `now` is what in SQL tells the epoch in seconds.
+    """
+
+    def __init__(self, connections: PostgresReader, now: str = NOW) -> None:
+        self._connections = connections
+        self._take, self._find = _TAKE.format(now=now), _POSTED.format(now=now)
+        #: Of owners whose posts are being counted: those that came since.
+        self._asking: dict[str, list[asyncio.Future[Taken]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, owner: str, limit: int) -> Taken:
+        asked: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        if owner in self._asking:
+            self._asking[owner].append(asked)
+        else:
+            self._asking[owner] = [asked]
+            task = asyncio.create_task(self._count(owner, limit))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await asked
+
+    async def posted(self, owner: str, limit: int) -> float:
+        rows = await self._connections.execute_fetchall(self._find, (limit, owner))
+        return next((float(posted) for (posted,) in rows), 0.0)
+
+    async def _count(self, owner: str, limit: int) -> None:
+        while asked := self._asking[owner]:
+            self._asking[owner] = []
+            count = len(asked)
+            values = (owner, count, limit, limit, count, limit, limit, count, limit, limit)
+            try:
+                [(granted, posted)] = await self._connections.execute_fetchall(self._take, values)
+            except Exception as error:  # told to all who wait for it
+                _tell(asked, error)
+            else:
+                _tell(asked, *(Taken(place < granted, posted) for place in range(count)))
+        del self._asking[owner]
+
+
+def _tell(asked: Sequence[asyncio.Future[Taken]], *outcomes: Taken | Exception) -> None:
+    for place, one in enumerate(asked):
+        outcome = outcomes[min(place, len(outcomes) - 1)]
+        if one.done():  # its caller was cancelled
+            continue
+        if isinstance(outcome, Exception):
+            one.set_exception(outcome)
+        else:
+            one.set_result(outcome)

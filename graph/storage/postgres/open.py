@@ -11,29 +11,27 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from graph.settings.keys import without_secrets
-from graph.storage.fleet import Fleet
-from graph.storage.owned import DatabaseOwned, Owner, ServerAddress, Tenure
+from graph.settings.configured import without_secrets
+from graph.storage.fleet import Fleet, Tenure
 from graph.storage.postgres.connection import CONNECT_TIMEOUT, SCHEMA, PostgresReader, connecting
-from graph.storage.postgres.jobs import PostgresJobs
-from graph.storage.postgres.migration import Moved, migrate, move
-from graph.storage.postgres.notices import PostgresNotices
-from graph.storage.postgres.ownership import APPLICATION, Ownership, own
-from graph.storage.postgres.search import LONGEST, SEARCHERS, PostgresIndex
-from graph.storage.postgres.shared import (
-    PostgresCircuits,
-    PostgresPosts,
+from graph.storage.postgres.index import (
+    LONGEST,
+    SEARCHERS,
+    PostgresIndex,
     SharedIndex,
     SharedOutbox,
     SharedStore,
 )
+from graph.storage.postgres.jobs import PostgresJobs
+from graph.storage.postgres.migration import Moved, migrate, move
+from graph.storage.postgres.notices import PostgresCircuits, PostgresNotices, PostgresPosts
+from graph.storage.postgres.ownership import APPLICATION, Ownership, own
 from graph.storage.postgres.store import PostgresSaver, PostgresStore
 from graph.storage.postgres.writer import PostgresWriter
-from graph.storage.sql.changes import SqlAudit, SqlOutbox
-from graph.storage.sql.space import SqlDeletion
-from graph.storage.sql.spending import SqlSpending
+from graph.storage.records import DatabaseOwned, Owner, ServerAddress
+from graph.storage.sql.bookkeeping import SqlAudit, SqlDeletion, SqlOutbox
+from graph.storage.sql.owners import SqlSpending, SqlThreads
 from graph.storage.sql.statements import JsonLists
-from graph.storage.sql.threads import SqlThreads
 from graph.storage.storage import Storage, StorageError
 
 logger = logging.getLogger("runwright.storage")

@@ -24,10 +24,11 @@ from time import time
 import psycopg
 
 from graph.state.status import UNSETTLED
-from graph.storage.fleet import Lease, SoleLease
-from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
+from graph.storage.fleet import SoleLease
 from graph.storage.postgres.connection import SCHEMA, Connect, Connection, answered, execute
-from graph.storage.sql.statements import Statement, listed
+from graph.storage.postgres.writer import LEASE_LOST
+from graph.storage.records import DatabaseOwned, Owner, ServerAddress
+from graph.storage.sql.statements import listed
 
 logger = logging.getLogger("runwright.storage")
 
@@ -237,7 +238,7 @@ async def own(
     return Ownership(connect, connection, place, end)
 
 
-# Leases of jobs: how one is taken and ended.
+# Leases of jobs.
 
 
 #: Where jobs are, and what stores one.
@@ -246,8 +247,6 @@ JOB_COLUMNS = "procrastinate_jobs (queue_name, priority, task_name, lock, queuei
 #: The queues: runs in the order of acceptance, and orders, which are carried out before.
 RUNS, ORDERS = "runs", "orders"
 
-#: How Postgres names what `check_lease` raises: of a class that is none of its own.
-LEASE_LOST = "RUNLL"
 
 #: `check_lease` with two arguments is that of earlier programs.
 MARK_TABLES = f"""
@@ -331,17 +330,3 @@ FINISH_FUNCTION = f"""
         );
     END $$
 """  # noqa: S608 - constants only
-
-
-#: Where nobody else takes runs nothing is to be looked at but the mark; no job is the 0th.
-_CHECK_MARK = f"""
-    CASE WHEN NOT EXISTS (SELECT 1 FROM {SCHEMA}.since_loss WHERE mark = ?)
-    THEN {SCHEMA}.check_lease(0, -1, '') END
-"""  # noqa: S608 - constants only
-
-
-def lease_check(lease: Lease | SoleLease) -> Statement:
-    """The expression that fails in a transaction of who has not the lease any more."""
-    if isinstance(lease, SoleLease):
-        return _CHECK_MARK, (lease.mark,)
-    return f"{SCHEMA}.check_lease(?, ?, ?)", (lease.job, lease.attempts, lease.mark)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
 from graph.storage.postgres.jobs import LEASE_TABLES, job_tables
+from graph.storage.postgres.notices import LIMIT_TABLES
 from graph.storage.postgres.ownership import (
     APPLICATION,
     FENCED,
@@ -18,8 +19,7 @@ from graph.storage.postgres.ownership import (
     TAKE_FUNCTION,
     WRITERS,
 )
-from graph.storage.postgres.shared import LIMIT_TABLES
-from graph.storage.sql.changes import ANSWER, FIRST_ENTRY
+from graph.storage.sql.bookkeeping import ANSWER, FIRST_ENTRY
 from graph.storage.sql.statements import NUMBERS, listed
 
 #: A text that is a key: sorted and compared by its bytes.

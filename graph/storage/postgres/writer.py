@@ -14,13 +14,13 @@ import psycopg
 
 from graph.storage.fleet import Lease, LeaseLost, SoleLease, lease
 from graph.storage.postgres.connection import (
+    SCHEMA,
     Connect,
     Connection,
     answered,
     beginning,
     execute_all,
 )
-from graph.storage.postgres.ownership import LEASE_LOST, lease_check
 from graph.storage.sql.statements import Statement
 
 #: Most submissions in one transaction, so that none waits long for the others, and most bytes of
@@ -192,3 +192,21 @@ async def _next(cursor: Any) -> Written:
     """What the statement after the one that a cursor is at has done."""
     cursor.nextset()
     return Written(cursor.rowcount, await cursor.fetchone() if cursor.description else None)
+
+
+#: How Postgres names what `check_lease` raises: of a class that is none of its own.
+LEASE_LOST = "RUNLL"
+
+
+#: Where nobody else takes runs nothing is to be looked at but the mark; no job is the 0th.
+_CHECK_MARK = f"""
+    CASE WHEN NOT EXISTS (SELECT 1 FROM {SCHEMA}.since_loss WHERE mark = ?)
+    THEN {SCHEMA}.check_lease(0, -1, '') END
+"""  # noqa: S608 - constants only
+
+
+def lease_check(lease: Lease | SoleLease) -> Statement:
+    """The expression that fails in a transaction of who has not the lease any more."""
+    if isinstance(lease, SoleLease):
+        return _CHECK_MARK, (lease.mark,)
+    return f"{SCHEMA}.check_lease(?, ?, ?)", (lease.job, lease.attempts, lease.mark)

@@ -2,8 +2,8 @@
 
 The tables are the same, column by column. Statements are written as SQLite reads them, in what
 Postgres reads too; `statements` names the few differences. `checkpoints` writes every checkpoint,
-with the row of its run in `index`; `space` is what
-is kept of runs, and removes it; `changes` has the audit and the outbox.
+with the row of its run in `index`; `bookkeeping` is what is kept of runs, and removes it; `owners`
+has threads and spending.
 
-Others use `changes`, `checkpoints`, `index`, `space`, `spending`, `statements` and `threads`.
+Others use `bookkeeping`, `checkpoints`, `index`, `owners` and `statements`.
 """

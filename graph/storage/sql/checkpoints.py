@@ -23,9 +23,8 @@ from langgraph.checkpoint.serde.types import INTERRUPT
 from graph.state import logged, whole
 from graph.state.run import DETAILS
 from graph.state.status import SETTLED
-from graph.storage.sql.conversion import START, converted
 from graph.storage.sql.index import projecting
-from graph.storage.sql.statements import Reader, Statement, Writer
+from graph.storage.sql.statements import START, Reader, Statement, Writer, converted
 from graph.storage.storage import Follower, RunSaver
 
 _CHECKPOINT = (

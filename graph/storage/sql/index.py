@@ -9,28 +9,26 @@ from types import MappingProxyType
 from typing import Any
 
 from graph.state import Learned, RunState, Status
+from graph.state.rounds import expiry_of
 from graph.state.row import (
     KEPT,
-    NO_FACTS,
     NO_QUOTA,
     Accepted,
     ApprovalAnswer,
     DoubtAnswer,
-    Facts,
     IdempotencyKey,
     Kept,
     KeyedRun,
     Quota,
     RetryCommand,
     RunRow,
-    expiry_of,
-    facts_of,
 )
+from graph.state.run import NO_FACTS, Facts, facts_of
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED, leads_to
 from graph.storage.search import Found, Search
-from graph.storage.sql import space
+from graph.storage.sql import bookkeeping
+from graph.storage.sql.owners import THREAD_HAS_ENDED, THREAD_OWNED, by_name, naming
 from graph.storage.sql.statements import Reader, Statement, Writer, listed
-from graph.storage.sql.threads import THREAD_HAS_ENDED, THREAD_OWNED, by_name, naming
 from graph.storage.storage import Unsettled
 
 
@@ -63,7 +61,7 @@ class SqlIndex(ABC):
     ) -> KeyedRun | None:
         while True:
             room = self._room_for(row, quota)
-            taking = space.taking(row, key, partial(self._inserting, row), room)
+            taking = bookkeeping.taking(row, key, partial(self._inserting, row), room)
             statements = (*self._before_condition(row, quota), *taking)
             if accepted := await self._write_accepted(row, quota, statements):
                 named = {"run_id": row.run_id, "fingerprint": key.fingerprint}
@@ -85,11 +83,11 @@ class SqlIndex(ABC):
         return Accepted() if await self._writer.write(*statements, durable=True) > 0 else None
 
     async def kept(self, owner: str) -> Kept:
-        rows = await self._reader.execute_fetchall(space.KEPT_OF, (owner,))
+        rows = await self._reader.execute_fetchall(bookkeeping.KEPT_OF, (owner,))
         return next((Kept(*row) for row in rows), Kept())
 
     async def find_key(self, owner: str, name: str, *, at: float) -> KeyedRun | None:
-        found = await self._reader.execute_fetchall(space.FIND_KEY, (owner, name, at - KEPT))
+        found = await self._reader.execute_fetchall(bookkeeping.FIND_KEY, (owner, name, at - KEPT))
         return next((KeyedRun(run_id=run_id, fingerprint=stored) for run_id, stored in found), None)
 
     async def find(self, run_id: str) -> RunRow | None:
@@ -218,7 +216,7 @@ class SqlIndex(ABC):
 
     def _room_for(self, row: RunRow, quota: Quota) -> tuple[str, tuple[Any, ...]]:
         """The condition under which a run is written, and its values."""
-        return space.room_for(row, quota)
+        return bookkeeping.room_for(row, quota)
 
     def _before_condition(self, row: RunRow, quota: Quota = NO_QUOTA) -> Sequence[Statement]:
         """What comes before a condition on other runs is looked at, so that it still holds then."""
@@ -259,7 +257,7 @@ def _projected(
     generation: int | None,
 ) -> Statement:
     sources = leads_to(status)
-    counted = f", bytes = {space.BYTES}" if status in SETTLED_OR_WAITING else ""
+    counted = f", bytes = {bookkeeping.BYTES}" if status in SETTLED_OR_WAITING else ""
     update = (
         "UPDATE runs SET status = ?, started_at = ?, completed_at = ?, seed = NULL,"  # noqa: S608 - constants only
         " planner = ?, model = ?, tools = ?, usd = ?, retries = ?, taken_up = ?,"

@@ -1,23 +1,30 @@
-"""What is sent to a database, and who takes it: statements, and the batches of LangGraph's store.
+"""What is sent to a database, and who takes it: statements, batches of LangGraph's store.
 
 They are put as SQLite reads them. Where Postgres reads them otherwise they are `translated`: the
-marks of values, hints about indexes, and the length of a text in bytes.
-What a search asks is here as conditions over the columns of the run index.
+marks of values, hints about indexes, and the length of a text in bytes. What a search asks is here as conditions over the columns of the run index, and what earlier
+versions have written is brought to what is written today.
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointTuple,
+    PendingWrite,
+)
 from langgraph.store.base import BaseStore, Op, Result
 
-from graph.state import Status
+from graph.state import Status, split
+from graph.state.run import DETAILS
 from graph.state.status import STATUSES
 from graph.storage.search import Search
 
@@ -227,3 +234,85 @@ def preparing(name: bytes, sql: str, *types: str) -> bytes:
     )
     given = f"({', '.join(types)})" if types else ""
     return b"PREPARE %s%s AS %s" % (name, given.encode(), body.encode())
+
+
+# Checkpoints of earlier versions, which had a channel for every field of a run, as today's:
+# LangGraph would read them as empty, without an error, since it knows its channels only.
+
+
+#: The channel that has what `DETAILS` had.
+_RUN = "run"
+
+#: The channel of an input that no node has taken over.
+START = "__start__"
+
+
+def converted(found: CheckpointTuple) -> CheckpointTuple:
+    """A checkpoint with what was written after it, over the channels of today."""
+    checkpoint, writes = found.checkpoint, found.pending_writes
+    if _is_earlier(checkpoint):
+        found = found._replace(checkpoint=_as_today(checkpoint))
+    if writes and any(channel in DETAILS for _, channel, _ in writes):
+        found = found._replace(pending_writes=_writes_of_today(writes))
+    return found
+
+
+def _is_earlier(checkpoint: Checkpoint) -> bool:
+    given = checkpoint["channel_values"].get(START)
+    return not DETAILS.isdisjoint(checkpoint["channel_versions"]) or (
+        isinstance(given, dict) and not DETAILS.isdisjoint(given)
+    )
+
+
+def _as_today(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint over the channels of today."""
+    values = checkpoint["channel_values"]
+    details = {name: value for name, value in values.items() if name in DETAILS}
+    channels = {name: value for name, value in values.items() if name not in DETAILS}
+    if details:
+        channels[_RUN] = details
+    if isinstance(given := channels.get(START), dict):
+        channels[START] = split(given)
+    return cast(
+        "Checkpoint",
+        {
+            **checkpoint,
+            "channel_values": channels,
+            "channel_versions": _versions(checkpoint["channel_versions"]),
+            "versions_seen": {
+                node: _versions(seen) for node, seen in checkpoint["versions_seen"].items()
+            },
+            "updated_channels": _names(checkpoint.get("updated_channels")),
+        },
+    )
+
+
+def _versions(versions: Mapping[str, Any]) -> ChannelVersions:
+    """The versions, with that of `run` the latest of those that it stands for."""
+    kept: ChannelVersions = {
+        name: version for name, version in versions.items() if name not in DETAILS
+    }
+    if former := [version for name, version in versions.items() if name in DETAILS]:
+        kept[_RUN] = max(former)
+    return kept
+
+
+def _names(names: Collection[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    return sorted({_RUN if name in DETAILS else name for name in names})
+
+
+def _writes_of_today(writes: Sequence[PendingWrite]) -> list[PendingWrite]:
+    """The writes, with one write of `run` where a task has written fields that are in it."""
+    joined: list[PendingWrite] = []
+    details: dict[str, dict[str, Any]] = {}
+    for task, channel, value in writes:
+        if channel not in DETAILS:
+            joined.append((task, channel, value))
+            continue
+        if task not in details:
+            details[task] = {}
+            joined.append((task, _RUN, details[task]))
+        details[task][channel] = value
+    return joined

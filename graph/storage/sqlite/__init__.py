@@ -1,7 +1,7 @@
 """Storage in one SQLite file, owned by one process: one writer, several readers.
 
-`index` searches on the connection of `searcher`, `store` has LangGraph's saver and store, and
-`connections` the one thread that writes. `maintenance` copies the file, and makes it smaller.
+`connections` has the one thread that writes, and `index` searches on a connection of `maintenance`,
+which also tries the tables and makes the file smaller.
 
-Others use `maintenance` and `open`.
+Others use `connections`, `open` and `schema`.
 """

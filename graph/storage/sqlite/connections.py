@@ -1,9 +1,8 @@
-"""The connections to a SQLite file: one writes, all are watched, and every table can be tried.
+"""The connections to a SQLite file: one writes, all are watched; and LangGraph's store on them.
 
 SQLite lets one connection write at a time. With a single writer nothing in this process ever finds
 the file locked, and what arrives while a transaction is being written becomes the next one. A
-damaged page fails where it is read; one that nobody has come upon is looked for in each table that
-a run needs, and after an unclean end in all pages.
+damaged page fails where it is read; after an unclean end all pages are looked at.
 """
 
 import asyncio
@@ -20,10 +19,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiosqlite
+from langgraph.store.base import GetOp, Item, Op, PutOp, Result, SearchItem, SearchOp
+from langgraph.store.base import validate_op_namespace as check_labels
+from langgraph.store.sqlite.base import SqliteStore as StockStore
 
 from graph.state.wording import searchable
-from graph.storage.sql.statements import Statement
+from graph.storage.sql.statements import ONE_ITEM, LoopStore, Statement, bounds_of, item_of, within
 from graph.storage.storage import StorageFaults
+from tools.receipts import waits_for_disk
 
 #: How long a transaction waits for another process's lock on the file, in seconds.
 BUSY_TIMEOUT = 5.0
@@ -274,78 +277,6 @@ class _WatchedCursor(sqlite3.Cursor):
             raise
 
 
-#: How often the tables are looked at however often it is asked, in seconds; that anything can be
-#: written at all is looked at each time.
-TABLES_EVERY = 10.0
-
-#: The last entry of each table by the keys that it is found by; of the index for full text, what
-#: says where its parts are.
-_READS = (
-    "SELECT rowid, run_id, owner, prompt, status FROM runs ORDER BY rowid DESC LIMIT 1",
-    "SELECT run_id FROM runs ORDER BY number DESC LIMIT 1",
-    "SELECT rowid, thread_id, checkpoint_id FROM checkpoints ORDER BY rowid DESC LIMIT 1",
-    "SELECT thread_id FROM checkpoints ORDER BY thread_id DESC, checkpoint_id DESC LIMIT 1",
-    "SELECT rowid, thread_id, checkpoint_id FROM writes ORDER BY rowid DESC LIMIT 1",
-    "SELECT rowid, prefix, key FROM store ORDER BY rowid DESC LIMIT 1",
-    "SELECT prefix, key FROM store ORDER BY prefix DESC, key DESC LIMIT 1",
-    "SELECT rowid, owner, name, run_id FROM request_keys ORDER BY rowid DESC LIMIT 1",
-    "SELECT * FROM spending ORDER BY day DESC, owner DESC LIMIT 1",
-    "SELECT * FROM spending_held LIMIT 1",
-    "SELECT * FROM owners ORDER BY ordinal DESC LIMIT 1",
-    "SELECT rowid FROM runs_text WHERE runs_text MATCH 'probe' LIMIT 1",
-)
-
-#: One entry more for each table, with its indexes and triggers; none of them stays.
-_WRITES = (
-    "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
-    " VALUES ('probe', 'probe', 'probe', '{}', 0, 'pending', 0)",
-    "INSERT INTO request_keys VALUES ('probe', 'probe', '', 'probe', 0)",
-    "INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES ('probe', 'probe')",
-    "INSERT INTO writes (thread_id, checkpoint_id, task_id, idx, channel)"
-    " VALUES ('probe', 'probe', 'probe', 0, 'probe')",
-    "INSERT INTO store (prefix, key, value) VALUES ('probe', 'probe', '{}')",
-    "INSERT INTO spending VALUES ('probe', 'probe', 0, 0, 0)",
-    "INSERT INTO spending_held VALUES ('probe', 'probe', 'probe', 'probe', 0, 0)",
-)
-
-
-def _rolled_back(statements: Iterable[str]) -> Iterable[Statement]:
-    """The statements as part of a transaction that continues as if they had not been."""
-    yield from ((one, ()) for one in ("SAVEPOINT probe", *statements))
-    yield from ((one, ()) for one in ("ROLLBACK TO probe", "RELEASE probe"))
-
-
-class TableProbe:
-    """Reads and writes every table that a run needs; `clock` in seconds."""
-
-    def __init__(
-        self,
-        reader: aiosqlite.Connection,
-        writer: SqliteWriter,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._clock = clock
-        self._due = clock()
-
-    async def check(self) -> None:
-        """Raise what SQLite says when something cannot be read or written now."""
-        tables = self._clock() >= self._due
-        if tables:
-            self._due = self._clock() + TABLES_EVERY  # those that ask meanwhile need not wait
-        try:
-            note: Statement = ("UPDATE probe SET at = ? WHERE id = 1", (time.time(),))
-            await self._writer.write(*(_rolled_back(_WRITES) if tables else ()), note)
-            for read in _READS if tables else ():
-                await self._reader.execute_fetchall(read)
-        except BaseException:
-            if tables:  # not known yet: the next one looks again
-                self._due = self._clock()
-            raise
-
-
 # All pages, after an unclean end.
 
 
@@ -395,3 +326,67 @@ def _malformed(words: str) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError(words)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
+
+
+# LangGraph's store.
+
+
+_WITHIN = f"{within('ORDER BY updated_at DESC')} LIMIT ? OFFSET ?"
+
+
+class SqliteStore(LoopStore):
+    """A store whose batches are written all or not at all, and never find the file locked.
+
+    To read an owner's list takes less than to ask a thread for it: a reader of a log of writes
+    (WAL) waits for nobody. The stock store gathers batches in a task and sends each to a thread,
+    begins deferred, so that a batch which reads and then writes fails with "database is locked"
+    when another connection wrote in between, commits what a failing batch had written so far, and
+    leaves the transaction of a cancelled one open. Its tables and its statements are used; what is
+    written comes from its private `_prepare_batch_PUT_queries`, as a test pins.
+
+    `connection` is this thread's, which is the loop's; nothing is written on it once it is set up.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, writer: SqliteWriter) -> None:
+        super().__init__()
+        self._connection = connection
+        self._stock = StockStore(connection)
+        self._writer = writer
+
+    def setup(self) -> None:
+        """Make the tables, or bring them to the version of the library."""
+        self._stock.setup()
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Read what is asked for as it was before this batch, then write what is to be written."""
+        ops = list(ops)
+        results: list[Any] = [None] * len(ops)
+        reads = [(place, op) for place, op in enumerate(ops) if not isinstance(op, PutOp)]
+        puts = [(place, op) for place, op in enumerate(ops) if isinstance(op, PutOp)]
+        if reads:
+            [*asked] = (op for _, op in reads)
+            found = self._stock.batch(asked) if len(asked) > 1 else [self._read(*asked)]
+            for (place, _), result in zip(reads, found, strict=True):
+                results[place] = result
+        if puts:
+            statements, _ = self._stock._prepare_batch_PUT_queries(puts)
+            durable = any(waits_for_disk(op) for _, op in puts)
+            await self._writer.write(*statements, durable=durable)
+        return results
+
+    def _read(self, op: Op) -> Result:
+        """What one operation reads, as the stock store has it.
+
+        That one looks for what lies below a namespace with GLOB, which SQLite plans anew each time.
+        """
+        check_labels(op)
+        match op:
+            case GetOp():
+                place = ".".join(op.namespace), op.key
+                rows = self._connection.execute(ONE_ITEM, place).fetchall()
+                return next((item_of(Item, row) for row in rows), None)
+            case SearchOp(query=None) if op.namespace_prefix and not op.filter:
+                bounds = *bounds_of(op.namespace_prefix), op.limit, op.offset
+                rows = self._connection.execute(_WITHIN, bounds).fetchall()
+                return [item_of(SearchItem, row) for row in rows]
+        return self._stock.batch([op])[0]

@@ -29,8 +29,8 @@ from graph.storage.search import (
     full_text_query,
     sort_key,
 )
+from graph.storage.sql.bookkeeping import BYTES
 from graph.storage.sql.index import COLUMNS, SqlIndex, row_of
-from graph.storage.sql.space import BYTES
 from graph.storage.sql.statements import (
     KEYS,
     NUMBERS,
@@ -41,8 +41,8 @@ from graph.storage.sql.statements import (
     ordering,
 )
 from graph.storage.sqlite.connections import SqliteWriter
+from graph.storage.sqlite.maintenance import Rows, Searcher
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
-from graph.storage.sqlite.searcher import Rows, Searcher
 
 _INDEXES = {"duration": "runs_by_duration", "cost": "runs_by_cost"}
 

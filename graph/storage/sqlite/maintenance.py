@@ -1,112 +1,211 @@
-"""The file as a whole: a copy of it as it is at one moment, and room given back to its disk.
+"""What is done with the file beside its runs: it is searched, tried, cleared and made smaller.
 
-A copy is made beside the server that has the file, or without one.
+Owners take turns on the connection that searches, and what it reads is counted in steps. A step is
+one of SQLite's machine, the same on every computer. Reading in the index for full text takes few of
+them, each of which goes through a page of it.
 
 Pages that become free are used by the next runs, so most files keep the size that they need. One of
 which more than half is free is written anew. SQLite could move its last pages one by one instead
 (`auto_vacuum`), but keeps a map for that, and with that map a run writes 8 % more to the log.
+
+A damaged page that nobody has come upon is looked for in each table that a run needs.
 """
 
 import asyncio
 import logging
-import os
 import sqlite3
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 
-from graph.storage.sql.space import SqlDeletion
-from graph.storage.sql.statements import JsonLists
+from graph.storage.sql.bookkeeping import SqlDeletion
+from graph.storage.sql.statements import JsonLists, Statement
 from graph.storage.sqlite.connections import BUSY_TIMEOUT, LARGEST_WAL, SqliteWriter
-from graph.storage.sqlite.schema import APPLICATION_ID
+
+#: A statement for which others wait may take this part of the steps that it may take otherwise.
+SHARE = 8
+
+Rows = list[tuple[Any, ...]]
 
 
-class BackupFailed(Exception):
-    """There is no copy; the message is one line that says why and what to do."""
+class FairLock:
+    """Lets one in at a time; each owner's next one comes after those of all others who wait."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._taken = False
+
+    @asynccontextmanager
+    async def of(self, owner: str) -> AsyncIterator[None]:
+        """The lock for this owner, once it is free."""
+        if self._taken:
+            acquired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(owner, deque()).append(acquired)
+            await acquired
+        self._taken = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for the lock; any thread may ask."""
+        return bool(self._waiting)
+
+    def _pass_on(self) -> None:
+        if not self._waiting:
+            self._taken = False
+            return
+        owner, waiting = self._waiting.popitem(last=False)
+        acquired = waiting.popleft()
+        if waiting:
+            self._waiting[owner] = waiting
+        acquired.set_result(None)
 
 
-@dataclass(frozen=True)
-class Copied:
-    """What a copy holds; `size` in bytes."""
+class Searcher:
+    """Reads for one search after the other, a statement at a time."""
 
-    runs: int
-    size: int
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._lock = FairLock()
+        self._every = 0
+        self._looks = 0
+        self._most: int | None = None
+        self._ended = False
+
+    async def fetch(self, owner: str, sql: str, values: Sequence[Any]) -> Rows:
+        """The rows of a statement that takes few steps."""
+        rows, _ = await self.read(owner, sql, values, every=self._every or 1_000_000, most=None)
+        return rows or []
+
+    async def read(
+        self, owner: str, sql: str, values: Sequence[Any], *, every: int, most: int | None
+    ) -> tuple[Rows | None, int]:
+        """The rows of a statement, and how many steps it took, in units of `every`.
+
+        No rows where it took more than `most` such units, or a `SHARE` of them while others wait,
+        and was ended.
+        """
+        # What is read is read to its end, though its caller may go; no other is read meanwhile.
+        return await asyncio.shield(self._read(owner, sql, values, every, most))
+
+    async def _read(
+        self, owner: str, sql: str, values: Sequence[Any], every: int, most: int | None
+    ) -> tuple[Rows | None, int]:
+        async with self._lock.of(owner):
+            if every != self._every:
+                await self._connection.set_progress_handler(self._look, every)
+                self._every = every
+            self._looks, self._most, self._ended = 0, most, False
+            try:
+                rows = [*await self._connection.execute_fetchall(sql, values)]
+            except sqlite3.OperationalError:
+                if not self._ended:
+                    raise
+                return None, self._looks * every
+            return rows, self._looks * every  # type: ignore[return-value]  # rows are tuples here
+
+    def _look(self) -> int:
+        """Called by SQLite in the thread of the connection; anything but 0 ends the statement."""
+        self._looks += 1
+        self._ended = self._is_over()
+        return self._ended
+
+    def _is_over(self) -> bool:
+        if self._most is None:
+            return False
+        # Who is alone may go on for longer.
+        return self._looks > (self._most // SHARE if self._lock.is_waited_for else self._most)
 
 
-def back_up(source: Path, target: Path) -> Copied:
-    """Copy a database to a file that is not there yet; it is there whole or not at all.
+#: Written to the row by its own triggers, so that whatever stores or removes a run need not care.
+# What it searches.
 
-    Those who write meanwhile are not held up: the copy is of the moment at which it was begun.
-    Raises `BackupFailed`.
+
+SEARCH_TABLES = (
+    "ALTER TABLE runs ADD COLUMN number INTEGER",
+    "ALTER TABLE runs ADD COLUMN planner TEXT",
+    "ALTER TABLE runs ADD COLUMN model TEXT",
+    "ALTER TABLE runs ADD COLUMN tools TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE runs ADD COLUMN usd REAL",
+    "ALTER TABLE runs ADD COLUMN retries INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN taken_up INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN duration REAL AS (completed_at - started_at)",
+    "UPDATE runs SET number = rowid",
+    "CREATE UNIQUE INDEX runs_number ON runs (number)",
     """
-    if os.path.lexists(target):
-        raise BackupFailed(f"{target} is there already and is not overwritten; name another file")
-    if not source.is_file():
-        raise BackupFailed(f"there is no database {source} to copy (RUNWRIGHT_DATABASE_URL)")
-    if not target.parent.is_dir():
-        raise BackupFailed(f"there is no folder {target.parent}; make it, or name another file")
-    try:
-        with _unfinished(target) as part:
-            runs = _copy(source, part)
-            size = part.stat().st_size
-            _publish(part, target)
-    except FileExistsError:
-        raise BackupFailed(f"{target} was made meanwhile and is not overwritten") from None
-    except (sqlite3.Error, OSError) as error:
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError
-        )
-        more = "; an earlier copy is to be put back" if damaged else ""
-        raise BackupFailed(f"cannot copy {source} to {target}: {error}{more}") from error
-    return Copied(runs, size)
+    CREATE INDEX runs_facts ON runs (
+        owner, status, number, created_at, planner, model, tools, usd, retries, taken_up, duration
+    )
+    """,
+    """
+    CREATE VIRTUAL TABLE runs_text USING fts5(
+        prompt, content = '', tokenize = 'unicode61 remove_diacritics 2'
+    )
+    """,
+    "INSERT INTO runs_text (rowid, prompt) SELECT number, prompt FROM runs",
+    """
+    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
+        UPDATE runs SET number = (SELECT coalesce(max(number), 0) + 1 FROM runs)
+        WHERE run_id = new.run_id;
+        INSERT INTO runs_text (rowid, prompt)
+        SELECT number, prompt FROM runs WHERE run_id = new.run_id;
+    END
+    """,
+    """
+    CREATE TRIGGER runs_text_removed AFTER DELETE ON runs BEGIN
+        INSERT INTO runs_text (runs_text, rowid, prompt) VALUES ('delete', old.number, old.prompt);
+    END
+    """,
+)
 
 
-@contextmanager
-def _unfinished(target: Path) -> Iterator[Path]:
-    """A file beside the target, which nobody takes for a copy while it is none."""
-    number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(number)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+#: Runs whose duration or cost is not known are left out: a run is written here when it is settled.
+SORT_INDEXES = (
+    """
+    CREATE INDEX runs_by_duration ON runs (owner, duration, number) WHERE duration IS NOT NULL
+    """,
+    "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
+)
 
 
-def _copy(source: Path, part: Path) -> int:
-    """The number of runs in the copy."""
-    # Not read-only: what a killed process left in the log beside the file is a part of it, and
-    # cannot be read without writing.
-    with (
-        closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=rw", uri=True)) as original,
-        closing(sqlite3.connect(part)) as copy,
-    ):
-        original.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT * 1000:.0f}")
-        [(application,)] = original.execute("PRAGMA application_id")
-        if application != APPLICATION_ID:
-            raise BackupFailed(f"{source} is no database of Runwright (RUNWRIGHT_DATABASE_URL)")
-        # All pages in one step: in several it would begin anew with every write of the server.
-        original.backup(copy, pages=-1)
-        copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
-        [(runs,)] = copy.execute("SELECT count(*) FROM runs")
-        if copy.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
-            raise sqlite3.DatabaseError("a page is damaged")
-    return int(runs)
+#: The full-text index anew, over prompts as they are searched; `searchable` is a function of the
+#: writer's connection.
+TEXT_TABLES = (
+    "DROP TRIGGER runs_numbered",
+    "DROP TRIGGER runs_text_removed",
+    "DROP TABLE runs_text",
+    """
+    CREATE VIRTUAL TABLE runs_text USING fts5(
+        prompt, content = '', tokenize = 'unicode61 remove_diacritics 2'
+    )
+    """,
+    "INSERT INTO runs_text (rowid, prompt) SELECT number, searchable(prompt) FROM runs",
+    """
+    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
+        UPDATE runs SET number = (SELECT coalesce(max(number), 0) + 1 FROM runs)
+        WHERE run_id = new.run_id;
+        INSERT INTO runs_text (rowid, prompt)
+        SELECT number, searchable(prompt) FROM runs WHERE run_id = new.run_id;
+    END
+    """,
+    """
+    CREATE TRIGGER runs_text_removed AFTER DELETE ON runs BEGIN
+        INSERT INTO runs_text (runs_text, rowid, prompt)
+        VALUES ('delete', old.number, searchable(old.prompt));
+    END
+    """,
+)
 
 
-def _publish(part: Path, target: Path) -> None:
-    """Give the copy its name, unless something has it. Raises `FileExistsError`."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        raise
-    except OSError:  # there are file systems without links
-        if os.path.lexists(target):
-            raise FileExistsError(target) from None
-        part.rename(target)
+# Room.
 
 
 logger = logging.getLogger("runwright.storage")
@@ -178,3 +277,78 @@ LISTS = JsonLists(
     " FROM json_each(?)",
     values="SELECT value FROM json_each(?)",
 )
+
+
+# Every table, tried.
+
+
+#: How often the tables are looked at however often it is asked, in seconds; that anything can be
+#: written at all is looked at each time.
+TABLES_EVERY = 10.0
+
+#: The last entry of each table by the keys that it is found by; of the index for full text, what
+#: says where its parts are.
+_READS = (
+    "SELECT rowid, run_id, owner, prompt, status FROM runs ORDER BY rowid DESC LIMIT 1",
+    "SELECT run_id FROM runs ORDER BY number DESC LIMIT 1",
+    "SELECT rowid, thread_id, checkpoint_id FROM checkpoints ORDER BY rowid DESC LIMIT 1",
+    "SELECT thread_id FROM checkpoints ORDER BY thread_id DESC, checkpoint_id DESC LIMIT 1",
+    "SELECT rowid, thread_id, checkpoint_id FROM writes ORDER BY rowid DESC LIMIT 1",
+    "SELECT rowid, prefix, key FROM store ORDER BY rowid DESC LIMIT 1",
+    "SELECT prefix, key FROM store ORDER BY prefix DESC, key DESC LIMIT 1",
+    "SELECT rowid, owner, name, run_id FROM request_keys ORDER BY rowid DESC LIMIT 1",
+    "SELECT * FROM spending ORDER BY day DESC, owner DESC LIMIT 1",
+    "SELECT * FROM spending_held LIMIT 1",
+    "SELECT * FROM owners ORDER BY ordinal DESC LIMIT 1",
+    "SELECT rowid FROM runs_text WHERE runs_text MATCH 'probe' LIMIT 1",
+)
+
+#: One entry more for each table, with its indexes and triggers; none of them stays.
+_WRITES = (
+    "INSERT INTO runs (run_id, owner, prompt, limits, created_at, status, starts)"
+    " VALUES ('probe', 'probe', 'probe', '{}', 0, 'pending', 0)",
+    "INSERT INTO request_keys VALUES ('probe', 'probe', '', 'probe', 0)",
+    "INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES ('probe', 'probe')",
+    "INSERT INTO writes (thread_id, checkpoint_id, task_id, idx, channel)"
+    " VALUES ('probe', 'probe', 'probe', 0, 'probe')",
+    "INSERT INTO store (prefix, key, value) VALUES ('probe', 'probe', '{}')",
+    "INSERT INTO spending VALUES ('probe', 'probe', 0, 0, 0)",
+    "INSERT INTO spending_held VALUES ('probe', 'probe', 'probe', 'probe', 0, 0)",
+)
+
+
+def _rolled_back(statements: Iterable[str]) -> Iterable[Statement]:
+    """The statements as part of a transaction that continues as if they had not been."""
+    yield from ((one, ()) for one in ("SAVEPOINT probe", *statements))
+    yield from ((one, ()) for one in ("ROLLBACK TO probe", "RELEASE probe"))
+
+
+class TableProbe:
+    """Reads and writes every table that a run needs; `clock` in seconds."""
+
+    def __init__(
+        self,
+        reader: aiosqlite.Connection,
+        writer: SqliteWriter,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._due = clock()
+
+    async def check(self) -> None:
+        """Raise what SQLite says when something cannot be read or written now."""
+        tables = self._clock() >= self._due
+        if tables:
+            self._due = self._clock() + TABLES_EVERY  # those that ask meanwhile need not wait
+        try:
+            note: Statement = ("UPDATE probe SET at = ? WHERE id = 1", (time.time(),))
+            await self._writer.write(*(_rolled_back(_WRITES) if tables else ()), note)
+            for read in _READS if tables else ():
+                await self._reader.execute_fetchall(read)
+        except BaseException:
+            if tables:  # not known yet: the next one looks again
+                self._due = self._clock()
+            raise

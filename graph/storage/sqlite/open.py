@@ -5,6 +5,7 @@ file is as private as the file: nothing is read from or written to what another 
 and nothing is written through a symbolic link.
 """
 
+import asyncio
 import errno
 import fcntl
 import json
@@ -15,30 +16,36 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from graph.storage.owned import DatabaseOwned, Owner, ServerAddress
-from graph.storage.sql.changes import SqlAudit, SqlOutbox
-from graph.storage.sql.spending import SqlSpending
-from graph.storage.sql.threads import SqlThreads
+from graph.storage.records import DatabaseOwned, Owner, ServerAddress
+from graph.storage.sql.bookkeeping import SqlAudit, SqlOutbox
+from graph.storage.sql.checkpoints import FoldingSaver
+from graph.storage.sql.owners import SqlSpending, SqlThreads
 from graph.storage.sqlite.connections import (
     BUSY_TIMEOUT,
     MALFORMED,
+    SqliteStore,
     SqliteWriter,
-    TableProbe,
     checking,
     is_damage,
     watched,
     watching,
 )
 from graph.storage.sqlite.index import SqliteIndex
-from graph.storage.sqlite.maintenance import LISTS, SqliteDeletion, SqliteSpace
+from graph.storage.sqlite.maintenance import (
+    LISTS,
+    Searcher,
+    SqliteDeletion,
+    SqliteSpace,
+    TableProbe,
+)
 from graph.storage.sqlite.schema import APPLICATION_ID, VERSION
-from graph.storage.sqlite.searcher import Searcher
-from graph.storage.sqlite.store import SqliteSaver, SqliteStore
-from graph.storage.storage import Storage, StorageError, StorageFaults
+from graph.storage.storage import Storage, StorageError, StorageFaults, strict_serializer
 
 #: Who may read and write what is made here: this user alone.
 PRIVATE = 0o600
@@ -201,6 +208,37 @@ def _write(note: Path, server: ServerAddress | None) -> None:
         content["secret"] = server.secret
     with os.fdopen(os.open(note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE), "w") as file:
         file.write(json.dumps(content))
+
+
+class _UncutSaver(AsyncSqliteSaver):
+    """Lists to the end, also where who asked has left meanwhile.
+
+    The cursor of a statement that is cancelled is closed by nobody, and is kept by the thread of
+    the connection until its next statement has begun: who asks next would see the database as
+    it was for who has left.
+    """
+
+    async def alist(self, *place: Any, **bounds: Any) -> AsyncIterator[CheckpointTuple]:
+        found = super().alist(*place, **bounds)
+        for one in await asyncio.shield(asyncio.ensure_future(_all(found))):
+            yield one
+
+
+async def _all(found: AsyncIterator[CheckpointTuple]) -> list[CheckpointTuple]:
+    return [one async for one in found]
+
+
+class SqliteSaver(FoldingSaver, _UncutSaver):
+    """Reads as the stock saver does, on a connection of its own. The tables must exist.
+
+    No other program writes the file beside this one.
+    """
+
+    writes_differences = True
+
+    def __init__(self, connection: aiosqlite.Connection, writer: SqliteWriter) -> None:
+        super().__init__(connection, writer, connection, serde=strict_serializer())
+        self.is_setup = True
 
 
 #: How long the loop's thread waits for another process's lock on the file, in seconds: a reader

@@ -1,8 +1,84 @@
-"""The versions of the tables beside LangGraph's own, and how each comes from the one before."""
+"""The versions of the tables beside LangGraph's own, and how each comes from the one before.
+
+Triggers write down who did what, and what is to be posted.
+"""
 
 from graph.state.status import SETTLED, SETTLED_OR_WAITING, UNSETTLED
+from graph.storage.sql.bookkeeping import ANSWER, FIRST_ENTRY
 from graph.storage.sql.statements import NUMBERS, listed
-from graph.storage.sqlite.audit import AUDIT_TABLES
+from graph.storage.sqlite.maintenance import SEARCH_TABLES, SORT_INDEXES, TEXT_TABLES
+
+_DECIDED = ANSWER.format("json_extract({0}decision, '$.what')")
+
+_RETRIED, _ANSWERED = (
+    f"json_extract({{0}}{column}, '$.at'), {{0}}owner, {{0}}run_id, {{1}},"
+    f" json_extract({{0}}{column}, '$.by')"
+    for column in ("retry", "decision")
+)
+
+
+def _noting(name: str, event: str, when: str, values: str) -> str:
+    return f"""
+    CREATE TRIGGER audit_{name} AFTER {event} ON runs WHEN {when} BEGIN
+        INSERT INTO audit (at, owner, run_id, kind, actor) SELECT {values};
+    END
+    """
+
+
+#: Who did what, beyond the run; what is known of runs that there are is the first of it.
+AUDIT_TABLES = (
+    "ALTER TABLE runs ADD COLUMN posted_by TEXT",
+    "ALTER TABLE runs ADD COLUMN traceparent TEXT",
+    """
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        owner TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        actor TEXT NOT NULL
+    )
+    """,
+    f"""
+    INSERT INTO audit (at, owner, run_id, kind, actor) SELECT * FROM (
+        SELECT created_at AS at, owner, run_id, {FIRST_ENTRY.format("")}, owner FROM runs
+        UNION ALL SELECT cancel_at, owner, run_id, 'cancel', coalesce(cancel_by, 'server')
+        FROM runs WHERE cancel_at IS NOT NULL
+        UNION ALL SELECT {_RETRIED.format("", "'retry'")} FROM runs WHERE retry IS NOT NULL
+        UNION ALL SELECT {_ANSWERED.format("", _DECIDED.format(""))}
+        FROM runs WHERE decision IS NOT NULL
+    ) ORDER BY at
+    """,  # noqa: S608 - constants only
+    "CREATE INDEX audit_of_owner ON audit (owner, number)",
+    "CREATE INDEX audit_of_run ON audit (run_id)",
+    "CREATE INDEX audit_of_removed ON audit (at) WHERE kind = 'delete'",
+    _noting(
+        "posted",
+        "INSERT",
+        "TRUE",
+        f"new.created_at, new.owner, new.run_id, {FIRST_ENTRY.format('new.')},"
+        " coalesce(new.posted_by, new.owner)",
+    ),
+    _noting(
+        "cancelled",
+        "UPDATE OF cancel_at",
+        "old.cancel_at IS NULL AND new.cancel_at IS NOT NULL",
+        "new.cancel_at, new.owner, new.run_id, 'cancel', coalesce(new.cancel_by, 'server')",
+    ),
+    _noting(
+        "retried",
+        "UPDATE OF retry",
+        "new.retry IS NOT NULL AND new.generation > old.generation",
+        _RETRIED.format("new.", "'retry'"),
+    ),
+    _noting(
+        "decided",
+        "UPDATE OF decision",
+        "new.decision IS NOT NULL AND new.decision IS NOT old.decision",
+        _ANSWERED.format("new.", _DECIDED.format("new.")),
+    ),
+)
+
 
 #: Marks a SQLite file as ours ("RUNW"), where `file` and `PRAGMA application_id` show it.
 APPLICATION_ID = 0x52554E57
@@ -28,43 +104,6 @@ KEY_TABLES = (
     """,
 )
 
-#: Written to the row by its own triggers, so that whatever stores or removes a run need not care.
-SEARCH_TABLES = (
-    "ALTER TABLE runs ADD COLUMN number INTEGER",
-    "ALTER TABLE runs ADD COLUMN planner TEXT",
-    "ALTER TABLE runs ADD COLUMN model TEXT",
-    "ALTER TABLE runs ADD COLUMN tools TEXT NOT NULL DEFAULT '[]'",
-    "ALTER TABLE runs ADD COLUMN usd REAL",
-    "ALTER TABLE runs ADD COLUMN retries INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE runs ADD COLUMN taken_up INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE runs ADD COLUMN duration REAL AS (completed_at - started_at)",
-    "UPDATE runs SET number = rowid",
-    "CREATE UNIQUE INDEX runs_number ON runs (number)",
-    """
-    CREATE INDEX runs_facts ON runs (
-        owner, status, number, created_at, planner, model, tools, usd, retries, taken_up, duration
-    )
-    """,
-    """
-    CREATE VIRTUAL TABLE runs_text USING fts5(
-        prompt, content = '', tokenize = 'unicode61 remove_diacritics 2'
-    )
-    """,
-    "INSERT INTO runs_text (rowid, prompt) SELECT number, prompt FROM runs",
-    """
-    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
-        UPDATE runs SET number = (SELECT coalesce(max(number), 0) + 1 FROM runs)
-        WHERE run_id = new.run_id;
-        INSERT INTO runs_text (rowid, prompt)
-        SELECT number, prompt FROM runs WHERE run_id = new.run_id;
-    END
-    """,
-    """
-    CREATE TRIGGER runs_text_removed AFTER DELETE ON runs BEGIN
-        INSERT INTO runs_text (runs_text, rowid, prompt) VALUES ('delete', old.number, old.prompt);
-    END
-    """,
-)
 
 #: A run that is removed leaves the sums as they are. `usd` is null where a price is not known, and
 #: stays so whatever is added.
@@ -99,13 +138,6 @@ HELD_TABLES = (
     """,
 )
 
-#: Runs whose duration or cost is not known are left out: a run is written here when it is settled.
-SORT_INDEXES = (
-    """
-    CREATE INDEX runs_by_duration ON runs (owner, duration, number) WHERE duration IS NOT NULL
-    """,
-    "CREATE INDEX runs_by_cost ON runs (owner, usd, number) WHERE usd IS NOT NULL",
-)
 
 #: What a run asks about a step in doubt, and what was learned of it since.
 DOUBT_COLUMNS = (
@@ -113,33 +145,6 @@ DOUBT_COLUMNS = (
     "ALTER TABLE runs ADD COLUMN learned TEXT",
 )
 
-#: The full-text index anew, over prompts as they are searched; `searchable` is a function of the
-#: writer's connection.
-TEXT_TABLES = (
-    "DROP TRIGGER runs_numbered",
-    "DROP TRIGGER runs_text_removed",
-    "DROP TABLE runs_text",
-    """
-    CREATE VIRTUAL TABLE runs_text USING fts5(
-        prompt, content = '', tokenize = 'unicode61 remove_diacritics 2'
-    )
-    """,
-    "INSERT INTO runs_text (rowid, prompt) SELECT number, searchable(prompt) FROM runs",
-    """
-    CREATE TRIGGER runs_numbered AFTER INSERT ON runs BEGIN
-        UPDATE runs SET number = (SELECT coalesce(max(number), 0) + 1 FROM runs)
-        WHERE run_id = new.run_id;
-        INSERT INTO runs_text (rowid, prompt)
-        SELECT number, searchable(prompt) FROM runs WHERE run_id = new.run_id;
-    END
-    """,
-    """
-    CREATE TRIGGER runs_text_removed AFTER DELETE ON runs BEGIN
-        INSERT INTO runs_text (runs_text, rowid, prompt)
-        VALUES ('delete', old.number, searchable(old.prompt));
-    END
-    """,
-)
 
 _BYTES_ASKED = "length(CAST(new.prompt AS BLOB)) + length(CAST(coalesce(new.seed, '') AS BLOB))"
 

@@ -1,5 +1,5 @@
 """What people say, as tables: one line stands for many phrases.
 
-Others use `accounted`, `arithmetic_words`, `connectors`, `list_names`, `list_words`, `politeness`,
-`small_talk`, `todo_openings`, `todo_templates` and `todo_words`.
+Others use `arithmetic_words`, `list_names`, `list_words`, `small_talk`, `todo_templates` and
+`todo_words`.
 """

@@ -6,7 +6,7 @@ Not ours are other places to put things, and items that name nothing to be done.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodes.patterns.english.connectors import BEGINNINGS
+from nodes.patterns.english.todo_templates import BEGINNINGS
 from nodes.patterns.grammar.phrases import PhraseTable, phrase_set, word_set
 
 LIST = "LIST"

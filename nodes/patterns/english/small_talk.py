@@ -1,14 +1,174 @@
-"""Words that people say around any request and that ask for nothing themselves.
+"""What people say around any request: how they begin and end it, and what asks for nothing itself.
 
-The closed class of the fuzzy readings: a word that is neither here nor part of what is asked for
-makes them refuse. Negations, conditions, units and things to act on must never be added.
+The latter is the closed class of the fuzzy readings: a word that is neither here nor part of what
+is asked for makes them refuse. Negations, conditions, units and things to act on must never be
+added.
 """
 
-import re
 from collections.abc import Sequence, Set
 
-from nodes.patterns.english.politeness import OPENINGS
+from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import PhraseTable, phrase_set, word_set
+from nodes.patterns.grammar.words import is_shortened
+
+CLASSES = {
+    "you": ["you", "u", "ya"],
+    "could": ["can", "could", "would", "will", "can't", "couldn't", "won't", "wouldn't", "cud"],
+    "i want": [
+        "i (need|want|wish|would like|would love|'d like|have|really want|really need)",
+        "(i'd|i'd really|id) (like|love)",
+        "i (do|just|also) (need|want)",
+        "(we|we'd) (need|want|would like|like)",
+        "i'm going to need",
+    ],
+    "friend": [
+        "there|again|everyone|dear|buddy|friend|my friend|man|dude|bro|mate|pal|sir|honey|sweetie|"
+        "darling|love|alexa|siri|cortana|google|computer|jarvis|assistant|bixby|olly|robot|bot|ai|"
+        "chat|genie|helper"
+    ],
+    "math": ["math|maths|arithmetic|numbers|sums|calculations|mental math"],
+    "it": ["it|this|that|these|those|them"],
+    "moment": ["chance|moment|minute|min|second|sec|time|spare moment|free moment"],
+}
+
+#: Taken off the front of a clause, again and again.
+OPENING_LINES = [
+    "please|pls|plz|kindly|just|quickly|simply",
+    "(hey|hi|hello|yo|greetings|howdy|hiya|heya) [there|again] [<friend>]|good (morning|"
+    "afternoon|evening)",
+    "(ok|okay) <friend>|alexa|siri|cortana|google|computer|assistant|jarvis|bixby|olly",
+    "ok|okay|alright|all right|well|so|oh|um|uh|yes|yeah|yep|sure|right|great|now|actually|ah|"
+    "hmm|hm|er|erm|umm|anyway|anyways|listen|possibly|maybe|perhaps|quick|real quick|very "
+    "quickly|good|cool|fine|perfect|awesome|thanks|thank you|sorry|excuse me|pardon me|so "
+    "like|again",
+    "first|firstly|first of all|second|secondly|third|thirdly|lastly|finally|also|then|next",
+    "and|plus|but|,|!|:|*|-",
+    "by the way|btw|one more thing|one last thing|another thing|one other thing|real fast",
+    "(one more time|once more|once again|one more)",
+    "(when|whenever|if|as soon as) <you> (get|have|got|find) (a|the|some|one|any) <moment>",
+    "(before|in case|lest) i forget|while i (think of|remember) it|while (i'm|i am) thinking of it",
+    "while <you> (are|'re) at it|while (you're|ur|you are) at it",
+    "(there is|there's|i have|i see|i've got) (no|not any) (need|use|reason) for <it> "
+    "[anymore|any more|any longer|now]",
+    "(i don't|i no longer|we don't|i do not|don't) (need|want) <it> [anymore|any more|any longer]",
+    "i (changed my mind|made a mistake|messed up)|i'm (busy|in a hurry|lazy|tired)",
+    "(a quick|quick|one quick|i have a|i have a quick|i've got a|i've got a quick|got a|"
+    "here's a|i got a|just a quick|one|a|another|simple|easy) [<math>] (question|problem|one|"
+    "request) [for <you>]",
+    "<math> (question|problem|time|help)|question (for|to) <you>|question",
+    "(can|could|will|would) <you> (do|solve|help me with|help with|help me do) "
+    "[some|a little|a bit of|my|a] [quick|simple|basic] <math> [problem|question] [for me]",
+    "(let's|i need to|i want to|time to|i need you to|please) (do|try) (some|a little|a bit "
+    "of) [quick] <math>",
+    "i (need|want|would like) [some|a little|a bit of] [help|assistance] with (<math>|my "
+    "<math> homework|my homework|a <math> (problem|question)|a (problem|question|"
+    "calculation))",
+    "(i'm|i am) [so|really|very|too|just] (bad|terrible|awful|horrible|not good|no good|"
+    "hopeless|rubbish|stuck) (at|with) [<math>|my <math>]",
+    "i (suck|am stuck) (at|with|on) [<math>]",
+    "here's (one|another one|another|a good one) [for <you>]|try this [one]|riddle me this",
+    "help me out [here]|give me a hand [here|with this]|<could> <you> help me [out]",
+    "my (kid|kids|son|daughter|teacher|boss|wife|husband|friend|mom|dad|homework|brother|"
+    "sister) (asks|asked|wants to know|is asking|says|needs to know|wonders) [me]",
+    "i (keep forgetting|always forget|forgot|forget|don't know|have no idea|am not sure|"
+    "never remember|can never remember)|(i'm|i am) not sure",
+    "(do|would|did|might) <you> [happen to] know|any (idea|clue)|any chance <you> <could>",
+    "could i (trouble|bother) <you> (to|for)|(can|could|may|might) i (ask|get|have) <you> to",
+    "(i am|i'm|i was) (asking|hoping) [that] <you> (to|could|can|would|will)|i ask <you> to",
+    "if (it's|it is|that's) (possible|okay|ok|alright|fine|not too much trouble|no trouble)",
+    "if (possible|<you> would be so kind|<you> would be so nice)",
+    "is there (a|any) (way|chance) [that] (<you> (can|could)|for <you> to|to)",
+    "be a (dear|darling|doll|pal|sweetheart|sweetie|good boy|good bot|friend) and|be (nice|so "
+    "nice|so good) (and|as to)|be a (dear|darling|pal|sweetheart)",
+    "(it's|it is|it has been|that's|it was) (done|over|finished|completed)",
+    "<could> <you>",
+    "<you> (can|could|may|should|need to|must|have to|might)",
+    "(can|could|may|might|shall) (i|we)",
+    "<i want> [for] <you> [to]",
+    "<i want> to",
+    "(need|want|have|would like|looking|trying|about) to|[i] (wanna|gotta)",
+    "(i'm|i am) (trying|looking|going|hoping|ready) to|i've got to|i must|we must",
+    "i (should|must|shall)|i [also] (forgot|meant) to|i (almost|nearly) forgot|i forgot",
+    "i (can't|cannot|don't|do not) (remember|recall|know)",
+    "(look|check|take a look|have a look|go in|log in|hurry up) and",
+    "let me|lemme|allow me to|time to|it's time to|i'll|i will",
+    "(i'd|i would) (appreciate|love|like) it if <you> (can|could|would)",
+    "sorry to (bother|disturb|trouble) <you> [again] [but]",
+    "(it would|it'd) be (great|nice|good|helpful|awesome) if <you> (can|could|would)",
+    "i (was wondering|wonder) if <you> (can|could|would)",
+    "do <you> (think|suppose) <you> (can|could)",
+    "(is|would) it (be|) possible (to|for <you> to)",
+    "are <you> able to",
+    "would <you> (mind|be able to|be willing to|be so kind as to|like to)",
+    "be so kind as to",
+    "if <you> (can|could|would|don't mind|please)",
+    "go ahead and|go and|go on and|come on and",
+    "be sure (to|and|you|that you)",
+    "make sure (to|and|you|that you)",
+    "don't forget to|do not forget to|remember to|try to|feel free to",
+    "help [me] [to]",
+    "help remind me that i need to",
+    "i need help to",
+    "let's|let us|lets",
+    "(open|use|using|launch|start|pull up|bring up|with|in|on|go to|get) [up] (the|your|my|a) "
+    "calculator [app] [and|to|for]",
+    "do me a (favor|favour|solid) [and]|i need a (favor|favour)",
+]
+OPENINGS = phrase_set(OPENING_LINES, CLASSES)
+
+#: Taken off the end of a clause; few, because what ends a clause may belong to a to-do.
+CLOSING_LINES = [
+    "please|pls|plz",
+    "thanks|thank you|thankyou|thx|cheers|much appreciated|i'd appreciate it",
+    "(thanks|thank you) (a lot|so much|very much|a bunch|a million|kindly|in advance|again|"
+    "<friend>)",
+    ", <friend>",
+    "(when|whenever) <you> (get|have|got|find) (a|the|some) <moment>",
+    "if (it's|that's|that is|it is) (ok|okay|alright|possible|no trouble|not too much trouble)",
+    "if possible|(would|will|could|can) <you> please|for me please|while you're at it",
+    "if <you> (can|could|would|don't mind|please|would please)",
+    "(would|will|could|can) <you>",
+    "ok|okay",
+    ".|!|?|,|;|:",
+]
+CLOSINGS = phrase_set(CLOSING_LINES, CLASSES)
+
+
+_LONGEST_CLOSING = 7
+_SAYING = frozenset({"say", "says", "saying"})
+
+
+def take_off_opening(words: list[str], start: int, end: int) -> int:
+    """Where the request itself begins; a minus before a number is part of it."""
+    begin = OPENINGS.skip(words, start, end)
+    if start < begin < end and words[begin - 1] == "-" and read_number(words, begin, end):
+        return begin - 1
+    return begin
+
+
+def take_off_closing(words: list[str], start: int, end: int) -> int:
+    """Where the request itself ends; "to say please" ends with what is to be said."""
+    whole = end
+    closed = _without_closings(words, start, end)
+    return whole if closed < end and closed > start and words[closed - 1] in _SAYING else closed
+
+
+def _without_closings(words: list[str], start: int, end: int) -> int:
+    while end > start:
+        if words[end - 1] == "." and end - start > 1 and is_shortened(words[end - 2]):
+            return end
+        for length in range(min(_LONGEST_CLOSING, end - start), 0, -1):
+            found = CLOSINGS.longest(words, end - length, end)
+            if found is not None and found[0] == end:
+                end -= length
+                break
+        else:
+            return end
+    return end
+
+
+# Words that ask for nothing themselves: a closed class.
+
 
 #: Calls, sighs and hedges.
 INTERJECTIONS = word_set(
@@ -43,9 +203,9 @@ ADVERBS = word_set(
     "soon always truly",
 )
 SIGNS = word_set(", ! ? . : ; - … ~ ...")
-_TALK = INTERJECTIONS | FRIENDS | ADVERBS | SIGNS
+TALK = INTERJECTIONS | FRIENDS | ADVERBS | SIGNS
 
-#: Openings that are longer than a word, besides those of `politeness.py`.
+#: Openings that are longer than a word, besides those above.
 LEAD_LINES = [
     "(i|we) (must|should|can't|cannot|shouldn't|mustn't) [not] forget [this] [to] [please]",
     "(i|we) (must|should|can't|cannot) not forget [to]|don't let me forget [to]|lest i forget",
@@ -165,50 +325,15 @@ def skip_lead(words: Sequence[str], at: int, end: int) -> int:
     reached = max((match[0] for match in found if match is not None), default=at)
     if words[at] in _STATING_FIRST:
         reached = max(reached, _after_statement(words, at, end))
-    return at + 1 if reached == at and words[at] in _TALK else reached
+    return at + 1 if reached == at and words[at] in TALK else reached
 
 
-#: Asking whether something may be done, or was, and not for it: "can i delete todo 1".
-_PERMISSION = phrase_set(
-    [
-        "(can|could|may|might|shall|should|must|do|did|will|would|dare|ought|have|had|can't|"
-        "couldn't|shouldn't|mustn't|mayn't) (i|we)",
-        "is it (ok|okay|fine|alright|possible|allowed|safe|good|wise|right|a good idea|too late) "
-        "(if|that|to|when)",
-        "(am|are) (i|we) (allowed|able|supposed|permitted|free|going|meant)",
-        "is there (a|any) (way|chance) to|what (happens|if|would happen|will happen)|"
-        "how (do|can|could|should|would|may) (i|we)|why (do|did|can|should|would)",
-    ]
-)
-#: After these, another is asked, or something to be had: "may i ask you", "can i have tea added".
-_HAVING = frozenset({"get", "have", "ask", "trouble", "bother", "see", "hear", "know"})
 _LEADING_ON = frozenset({"go", "to", "do", "get", "have", "say", "if"})
-_LONGEST_LEAD = 6  # phrases before a question
-
-
-def asks_permission(words: Sequence[str], start: int, end: int) -> bool:
-    """Whether a clause asks if something may be done, and not that it is done."""
-    at = start
-    for _ in range(_LONGEST_LEAD):
-        found = _PERMISSION.longest(words, at, end)
-        if found is not None:
-            after = found[0]
-            return not (after < end and words[after] in _HAVING)
-        if at >= end:
-            return False
-        lead = OPENINGS.longest(words, at, end)
-        if lead is not None:
-            at = lead[0]
-        elif words[at] in _TALK:
-            at += 1
-        else:
-            return False
-    return False
 
 
 def is_closing(words: Sequence[str], at: int, end: int) -> bool:
     """Whether nothing but talk stands from `at` to `end`."""
-    return is_only(words, at, end, _CLOSERS, _TALK)
+    return is_only(words, at, end, _CLOSERS, TALK)
 
 
 def is_only(
@@ -269,15 +394,3 @@ def is_small_talk(words: Sequence[str], start: int, end: int) -> bool:
             return False
         at = after
     return True
-
-
-#: A question that is a request: "could you delete it?".
-_REQUESTING = re.compile(
-    r"\b((can|could|would|will|can't|won't) (you|u|ya|we)|please|pls|mind)\b", re.I
-)
-_QUESTION_MARK = re.compile(r"\?(?=[\s?!.]|$)")
-
-
-def is_question(text: str) -> bool:
-    """Whether a prompt with a question mark requests nothing: "it's done?"."""
-    return bool(_QUESTION_MARK.search(text)) and _REQUESTING.search(text) is None

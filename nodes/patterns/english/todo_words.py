@@ -3,8 +3,17 @@
 The latter are for the fuzzy reading, which takes what no sentence fits by its words alone.
 """
 
-from nodes.patterns.english.politeness import AFTER_LIST
 from nodes.patterns.grammar.phrases import phrase_set, table, word_set
+
+#: What ends a request right after the name of a list, where no word can belong to a to-do any
+#: more.
+AFTER_LIST = [
+    "[for] one more time|once more|once again|one last time|again|real quick|really quick|quickly|"
+    "real fast|before i forget|for me|first|too|as well|also|right away|asap|immediately|"
+    "[i think|i guess]|(like|as) i (asked|said|wanted)|as requested|if you could be so kind|for "
+    "(today's|this) (work|chores)",
+]
+
 
 CLASSES = {
     "list": ["(LIST|TODOS) [[,] <after list>]"],

@@ -1,4 +1,4 @@
 """How phrases, numbers and sentences are found in the words of a prompt, in any language.
 
-Others use `calls`, `numbers`, `phrases` and `words`.
+Others use `numbers`, `phrases` and `words`.
 """

@@ -1,7 +1,12 @@
-"""The words of a prompt: lower-cased for the tables, with their places in the original text."""
+"""The words of a prompt: lower-cased for the tables, with their places in the original text.
+
+A reader makes calls of tools of them, each with the words that ask for it.
+"""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from nodes.patterns.grammar.phrases import word_set
 
@@ -97,6 +102,20 @@ def _visible(text: str) -> tuple[str, list[int] | None]:
 
 def _joins(text: str, start: int, end: int) -> bool:
     return start > 0 and end < len(text) and text[start - 1].isalpha() and text[end].isalpha()
+
+
+#: Words with a full stop of their own; after these a name follows.
+TITLES = word_set("mr mrs ms dr prof st vs no nr approx dept e.g i.e")
+ABBREVIATIONS = TITLES | word_set(
+    "ave vs etc no jr sr inc ltd co corp approx dept est tel ext e g i a p m"
+)
+
+
+def is_shortened(word: str) -> bool:
+    """Whether a full stop after a word belongs to it: "Inc.", the "J." of a name, "v1.0."."""
+    if word in ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
+        return True
+    return word[0].isalpha() and any(sign.isdigit() for sign in word)
 
 
 # Slips of the keyboard in the planner's own words: "waht is 5 plsu 3", "add tea to my lsit".
@@ -206,3 +225,51 @@ def _is_one_slip(word: str, keyword: str) -> bool:
     left, right = word[at:], keyword[at:]
     swapped = left[:2] == right[1::-1] and left[2:] == right[2:]
     return swapped or left[1:] == right[1:] or left[1:] == right or left == right[1:]
+
+
+# Calls of tools, as readers make them: not yet numbered.
+
+
+CALCULATOR = "calculator"
+STORE = "todo_store."
+
+
+class Use(NamedTuple):
+    """What the words from `start` to `end` of a prompt mean."""
+
+    start: int
+    end: int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One tool call; `start` and `end` are the words of the prompt that ask for it.
+
+    `uses` says which of them mean what, where not all of them mean the request as a whole.
+    """
+
+    tool: str
+    input: dict[str, Any]
+    reasoning: str
+    start: int
+    end: int
+    uses: tuple[Use, ...] = ()
+
+
+def calculation(expression: str, start: int, end: int, used: tuple[int, int] | None = None) -> Call:
+    """A call of the calculator, for words of which those in `used` are the expression."""
+    uses = (Use(*used, "calculation"),) if used else ()
+    return Call(CALCULATOR, {"expression": expression}, "asks for a value", start, end, uses)
+
+
+def literal(text: str) -> str:
+    """The user's own words as an input: braces would be read as references otherwise."""
+    if "{" in text or "}" in text:
+        return text.replace("{", "{{").replace("}", "}}")
+    return text
+
+
+def refers_before(calls: Sequence[Call]) -> bool:
+    """Whether calls refer to what was there before the first step."""
+    return any("{step_0_output" in str(call.input) for call in calls)

@@ -5,6 +5,7 @@ A recursive descent that only goes forward, so the work grows with the number of
 
 from collections.abc import Sequence
 
+from nodes.patterns.antecedent import RESULTS
 from nodes.patterns.english.arithmetic_words import (
     BOTH_RESULTS,
     CONTINUATIONS,
@@ -28,7 +29,6 @@ from nodes.patterns.english.arithmetic_words import (
     Function,
     is_talk_after,
 )
-from nodes.patterns.grammar.calls import RESULTS
 from nodes.patterns.grammar.numbers import read_number, read_ordinal
 
 MAX_DEPTH = 60  # brackets and functions inside one another, two levels for each

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from nodes.patterns.english.connectors import BEGINNINGS
+from nodes.patterns.antecedent import is_whole
 from nodes.patterns.english.list_names import (
     ELSEWHERE,
     LIST,
@@ -28,13 +28,17 @@ from nodes.patterns.english.list_words import (
     ASKED_FRONTS,
     ASKING,
     CHANGING,
+    COUNTING,
     DENYING,
     HOW_TO,
+    NEGATIONS,
     NEVER_TOGETHER,
     NOT_TOGETHER,
     SHOWING,
+    STATUS,
 )
 from nodes.patterns.english.small_talk import ADVERBS, FRIENDS, INTERJECTIONS, is_closing, skip_lead
+from nodes.patterns.english.todo_templates import BEGINNINGS
 from nodes.patterns.english.todo_words import (
     ADDING,
     ASKING_ENDS,
@@ -53,11 +57,9 @@ from nodes.patterns.english.todo_words import (
     TAKING,
     TICKING,
 )
-from nodes.patterns.grammar.calls import Call, Use, is_whole, literal
 from nodes.patterns.grammar.phrases import phrase_set, word_set
-from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items, listing
-from nodes.patterns.todos.listing import what_is_asked
+from nodes.patterns.grammar.words import Call, Use, Words, literal
+from nodes.patterns.todos import items
 
 Exact = Callable[[int, int], list[Call] | None]
 Make = Callable[[str, dict[str, str]], list[Call] | None]
@@ -172,11 +174,11 @@ def _changed(
         first += 1
     if action is None or first >= last or not _is_item(prompt, seen, first, last):
         return None
-    if listing.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
+    if items.is_quantity(seen.symbols[first:last]) or seen.symbols[first] in NO_ITEM_BEGINS:
         return None
     if action != "add" and (
-        listing.places(seen.symbols[first:last])
-        or listing.goes_on_after_place(seen.symbols[first:last], numbered=False)
+        items.places(seen.symbols[first:last])
+        or items.goes_on_after_place(seen.symbols[first:last], numbered=False)
     ):
         return None
     if action != "add" and (where := items.position(seen.symbols[first:last], numbered=False)):
@@ -303,6 +305,33 @@ def _whether(prompt: Words, seen: View, place: tuple[int, int], make: Make) -> l
         return None
     text = literal(items.wording(prompt, seen.at[first], seen.at[last]))
     return make("list", {"show": "exists", "text": text})
+
+
+#: How the list is named, as symbols.
+NAMES = frozenset({LIST, TODOS})
+
+
+def what_is_asked(symbols: list[str]) -> dict[str, str]:
+    """The part of the list that the words ask for, and whether only for its number."""
+    return _status([symbol for symbol in symbols if symbol not in NAMES]) | _count(symbols)
+
+
+def _count(symbols: list[str]) -> dict[str, str]:
+    """Whether only the number of to-dos is asked for."""
+    total = len(symbols)
+    asked = any(COUNTING.longest(symbols, at, total) for at in range(total))
+    return {"show": "count"} if asked else {}
+
+
+def _status(others: list[str]) -> dict[str, str]:
+    """The part of the list that is asked for: what is done, what is not, or nothing said."""
+    if "be" in others and "done" in others:
+        return {"status": "open"}  # "what needs to be done"
+    named = [status for status, words in STATUS.items() if not words.isdisjoint(others)]
+    if len(named) != 1:
+        return {}
+    undone = named == ["completed"] and not NEGATIONS.isdisjoint(others)
+    return {"status": "open" if undone else named[0]}
 
 
 def _ends(after: list[str]) -> bool:

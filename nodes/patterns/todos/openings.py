@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from nodes.patterns.clauses import inline_marks
+from nodes.patterns.antecedent import Earlier
+from nodes.patterns.clauses import mark_at
 from nodes.patterns.english.list_names import LIST, NAMELESS, is_elsewhere, view
-from nodes.patterns.english.politeness import take_off_closing
-from nodes.patterns.english.todo_openings import (
+from nodes.patterns.english.list_words import (
     COMPOUNDS,
     LISTS,
     OPENINGS_OF_TODOS,
@@ -19,10 +19,10 @@ from nodes.patterns.english.todo_openings import (
     WHEN,
     Opens,
 )
-from nodes.patterns.grammar.calls import Call, Earlier, Use, literal
+from nodes.patterns.english.small_talk import take_off_closing
 from nodes.patterns.grammar.numbers import read_number
 from nodes.patterns.grammar.phrases import phrase_set
-from nodes.patterns.grammar.words import Words
+from nodes.patterns.grammar.words import Call, Use, Words, literal
 from nodes.patterns.todos import items
 from nodes.patterns.todos.items import Ambiguous, text_with_results
 
@@ -181,6 +181,31 @@ def after_time(words: Sequence[str], start: int, end: int) -> int:
 def says_when(words: Sequence[str], start: int, end: int) -> bool:
     """Whether a time is named between `start` and `end`."""
     return any(after_time(words, at, end) > at for at in range(start, end))
+
+
+def inline_marks(prompt: Words, start: int, end: int) -> list[tuple[int, int]]:
+    """The items of a list written in one line: "1. milk 2. eggs", "- milk - eggs"."""
+    size = mark_at(prompt, start, end) if start < end else 0
+    if not size:
+        return []
+    items: list[tuple[int, int]] = []
+    begin = start + size
+    expected = 2
+    first = prompt.words[start]
+    numbered = first.isdecimal() or (first == "(" and prompt.words[start + 1].isdecimal())
+    at = begin
+    while at < end:
+        word = prompt.words[at]
+        marks = word in (str(expected), "(") if numbered else word == first
+        size = mark_at(prompt, at, end) if marks and at > begin else 0
+        if size and (not numbered or str(expected) in prompt.words[at : at + size]):
+            items.append((begin, at))
+            begin = at = at + size
+            expected += 1
+        else:
+            at += 1
+    items.append((begin, end))
+    return items if len(items) > 1 else []
 
 
 def parts_of(prompt: Words, opening: Opening, end: int) -> list[tuple[int, int]] | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from nodes.patterns.antecedent import Earlier
 from nodes.patterns.english.list_names import (
     LIST,
     PLACING,
@@ -13,6 +14,21 @@ from nodes.patterns.english.list_names import (
     View,
     is_vague,
     view,
+)
+from nodes.patterns.english.list_words import (
+    ALL,
+    ALL_OF_THEM,
+    ASKING,
+    DENYING,
+    ELLIPTIC,
+    HOW_TO,
+    IMPLICIT,
+    NEVER_TOGETHER,
+    NOT_TOGETHER,
+    OTHER_TIMES,
+    QUESTIONING,
+    SHOWING,
+    TIMES,
 )
 from nodes.patterns.english.todo_templates import (
     AFTER_TEMPLATES,
@@ -24,24 +40,22 @@ from nodes.patterns.english.todo_templates import (
 from nodes.patterns.english.todo_words import (
     CLASSES,
 )
-from nodes.patterns.grammar.calls import (
+from nodes.patterns.grammar.numbers import read_number
+from nodes.patterns.grammar.phrases import Fit, TemplateTable, phrase_set
+from nodes.patterns.grammar.words import (
     CALCULATOR,
     STORE,
     Call,
-    Earlier,
     Use,
+    Words,
     calculation,
     literal,
     refers_before,
 )
-from nodes.patterns.grammar.numbers import read_number
-from nodes.patterns.grammar.phrases import Fit, TemplateTable, phrase_set
-from nodes.patterns.grammar.words import Words
 from nodes.patterns.sums.reader import read_expression
-from nodes.patterns.todos import items, listing
-from nodes.patterns.todos.fuzzy import read_fuzzily
+from nodes.patterns.todos import items
+from nodes.patterns.todos.fuzzy import NAMES, read_fuzzily, what_is_asked
 from nodes.patterns.todos.items import is_reference
-from nodes.patterns.todos.listing import names_other_time, read_listing
 from nodes.patterns.todos.openings import (
     Opening,
     read_opened,
@@ -89,7 +103,7 @@ class TodoReader:
         """The calls that the words from `start` to `end` ask for, or None."""
         calls = self._read(prompt, start, end, earlier)
         if calls is None and earlier.is_before:
-            shorter = listing.before_haste(prompt.words, start, end)
+            shorter = items.before_haste(prompt.words, start, end)
             calls = self._read(prompt, start, shorter, earlier) if shorter < end else None
             return calls if calls and refers_before(calls) else None
         return calls
@@ -106,11 +120,11 @@ class TodoReader:
             return None
         if shown is not None:
             return self._calls("list", [(shown, start, end)])
-        action = listing.read_all(prompt.words, seen)
+        action = read_all(prompt.words, seen)
         if action is not None:
             unnamed = {LIST, TODOS, TODO}.isdisjoint(seen.symbols)
             everyone = earlier.everyone() if unnamed else None
-            todos = listing.EVERY if everyone is None else everyone
+            todos = items.EVERY if everyone is None else everyone
             return self._calls(action, [({"todo": todos}, start, end)]) if todos else None
         for fit in self._fits(seen, earlier):
             calls = self._fill(fit, Slots(prompt, seen, fit, earlier))
@@ -284,3 +298,84 @@ def _take_count(seen: View) -> int | None:
                 del seen.symbols[at], seen.at[at + 1]
                 return int(number[0])
     return None
+
+
+# The list in a clause: what is to become of all of its to-dos, or a wish to see it.
+
+
+_PREPOSITIONS = frozenset({"on", "in", "from", "of", "for"})
+_PERSONS = frozenset({"i", "i'd", "i'm", "we", "we'd", "do", "does"})
+_WHOLE = frozenset({"the", "all", "everything", "my", "these", "this"})
+_BESIDE_NAMES = SHOWING | NAMES | {TODO}
+_IMPLICIT = phrase_set(IMPLICIT)
+_ELLIPTIC = phrase_set(ELLIPTIC)
+
+
+def read_all(words: Sequence[str], seen: View) -> str | None:
+    """What is to become of every to-do, where a clause asks for that; else None.
+
+    "All of them" may be those that were just shown, or added: that is not guessed at.
+    """
+    symbols = seen.symbols
+    found = ALL_OF_THEM.longest(symbols, 0, len(symbols))
+    if found is None or found[0] != len(symbols):
+        return None
+    if "them" in symbols:
+        return None
+    said = words[seen.at[0] : seen.at[-1]]
+    if ALL.isdisjoint(said) and (LIST not in symbols or TODOS in symbols):
+        return None  # "delete my todos" may mean some of them
+    if LIST not in symbols and TODOS not in symbols and TODO not in symbols:
+        return (
+            found[1] if found[1] == "complete" and ("as" in symbols or "done" in symbols) else None
+        )
+    return found[1]
+
+
+def read_listing(symbols: list[str], *, about_todos: bool) -> dict[str, str] | None:
+    """The input of `todo_store.list` that the symbols of a clause ask for, or None.
+
+    `about_todos`: the clause before was about the list, so "show everything" means it too.
+    """
+    implicit = _IMPLICIT.longest(symbols, 0, len(symbols))
+    if implicit is not None and implicit[0] == len(symbols):
+        return {}
+    elliptic = _ELLIPTIC.longest(symbols, 0, len(symbols)) if about_todos else None
+    if elliptic is not None and elliptic[0] == len(symbols):
+        return {}
+    if symbols.count(LIST) > 1:
+        return None  # two requests
+    if symbols[0] == "how" and len(symbols) > 1 and symbols[1] in HOW_TO:
+        return None
+    if NAMES.isdisjoint(symbols) or not _BESIDE_NAMES.issuperset(symbols):
+        return None
+    others = [symbol for symbol in symbols if symbol not in NAMES]
+    named_only = symbols[0] in NAMES and (_PREPOSITIONS | TIMES).issuperset(others)
+    if not named_only and not _asks(symbols, others):
+        return None
+    barred = NEVER_TOGETHER if symbols[0] in QUESTIONING else NEVER_TOGETHER + NOT_TOGETHER
+    if any(one in others and other in others for one, other in barred):
+        return None
+    asked = what_is_asked(symbols)
+    denied = not DENYING.isdisjoint(others) and asked.get("status") != "open"
+    return None if denied and symbols[0] not in QUESTIONING else asked
+
+
+def _asks(symbols: list[str], others: list[str]) -> bool:
+    """Whether these are a question or a wish.
+
+    A verb such as "add" among the words of a question is fine, in front it is a command.
+    """
+    if ASKING.isdisjoint(others):
+        return False
+    first = symbols[0]
+    if first == "do" and symbols[1:2] and symbols[1] in _WHOLE:
+        return False  # "do everything on my list"
+    if first in _PREPOSITIONS and len(symbols) > 1:
+        first = symbols[1]
+    return first in ASKING or first in NAMES or first in _PERSONS
+
+
+def names_other_time(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether a part of the list is asked for by its day, which no to-do has."""
+    return any(OTHER_TIMES.longest(words, at, end) is not None for at in range(start, end))

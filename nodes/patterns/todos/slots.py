@@ -1,5 +1,6 @@
 """What stands in the slots of a to-do sentence, as inputs of a to-do tool."""
 
+from nodes.patterns.antecedent import Earlier, is_whole
 from nodes.patterns.english.list_names import (
     LIST,
     NO_ITEM_BEGINS,
@@ -30,14 +31,9 @@ from nodes.patterns.english.todo_words import (
     TODO_ENDS,
     TODO_FRONTS,
 )
-from nodes.patterns.grammar.calls import (
-    Earlier,
-    is_whole,
-    literal,
-)
 from nodes.patterns.grammar.phrases import Fit, PhraseTable
-from nodes.patterns.grammar.words import Words
-from nodes.patterns.todos import items, listing
+from nodes.patterns.grammar.words import Words, literal
+from nodes.patterns.todos import items
 from nodes.patterns.todos.items import (
     Ambiguous,
     is_done_state,
@@ -124,7 +120,7 @@ class Slots:
         if self.earlier.conversation and slot == "few" and is_number(symbols):
             self.earlier.conversation.meant_otherwise = True
             return None  # "add it to my list and add 1 to it"
-        if is_vague(symbols) or listing.is_quantity(symbols) or not self._is_ours(symbols):
+        if is_vague(symbols) or items.is_quantity(symbols) or not self._is_ours(symbols):
             return None
         if symbols[0][0] == '"' and len(symbols) > 1:
             return None  # '"soap" and a todo "towels"'
@@ -189,12 +185,12 @@ class Slots:
             return everyone
         if (many := self._many(start, end, symbols)) is not None:
             return (many or None) if several else None
-        if symbols[0] in ALL or TODOS in symbols or listing.names_another(symbols):
+        if symbols[0] in ALL or TODOS in symbols or items.names_another(symbols):
             return None  # "everything except milk", "half of my todos"
         numbered = not {TODO, TODOS}.isdisjoint(self.seen.symbols[:first])
         if numbered:
-            symbols = listing.without_haste(symbols)
-        if listing.is_quantity(symbols) or listing.goes_on_after_place(symbols, numbered=numbered):
+            symbols = items.without_haste(symbols)
+        if items.is_quantity(symbols) or items.goes_on_after_place(symbols, numbered=numbered):
             return None
         place = items.position(symbols, numbered=numbered)
         if place is not None:
@@ -233,7 +229,7 @@ class Slots:
 
         None of them where nothing is at one of the places.
         """
-        if (many := listing.places(symbols)) is not None:
+        if (many := items.places(symbols)) is not None:
             found = [self._at(place, symbols) for place in many]
             return [place for place in found if place] if all(found) else []
         words = self.prompt.words
@@ -249,7 +245,7 @@ class Slots:
         if not several:
             return text
         means_more = items.position(symbols, numbered=True) is not None
-        return [text] if means_more or text.casefold() == listing.EVERY else text
+        return [text] if means_more or text.casefold() == items.EVERY else text
 
     def _trimmed(
         self, slot: str, fronts: PhraseTable[bool], ends: PhraseTable[bool]

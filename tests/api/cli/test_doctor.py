@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from graph.storage.sqlite.schema import VERSION
 from tests.support.checkout import ROOT
 from tests.support.models.capture_server import capturing, openai_answer

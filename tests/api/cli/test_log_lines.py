@@ -9,7 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.checkout import ROOT
 from tests.support.models.capture_server import capturing
 from tests.support.own_tools.mcp_files import mcp_file, rude

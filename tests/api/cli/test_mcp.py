@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.checkout import ROOT
 from tests.support.own_tools.gate_tool import GATE, open_gate
 from tests.support.patience import patience, until, wait_until

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from graph.storage.sqlite.open import ServerAddress, own, read_owner
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.own_tools.gate_tool import GATE

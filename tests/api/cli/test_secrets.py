@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graph.settings import Settings
-from graph.settings.keys import new_key, without_secrets
+from graph.settings.configured import new_key, without_secrets
 from tests.support.examples import slow
 from tests.support.servers.commands.call import call
 

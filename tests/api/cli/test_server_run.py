@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.cli import server_run
-from api.cli.local_run import Detached, NotCancelled, NotStarted, NotWatched
+from api.cli.follow import Detached, NotCancelled, NotStarted, NotWatched
 from api.cli.server_run import ServerRun, post_task
 from tests.support.patience import patience
 from tests.support.wording.messages import wording

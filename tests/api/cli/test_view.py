@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from api.cli.follow import NoView, PlainView, open_view
-from api.cli.lines import EventLines, pretty
 from api.cli.terminal_view import Activity, TerminalView, activity_after
+from api.cli.text import EventLines, pretty
 from graph.record.events import Event
 from graph.runs.watch import AnswerDelta
 from graph.state.wording import printable

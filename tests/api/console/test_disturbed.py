@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.console.browser import open_run, page_of, status
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import wait_until

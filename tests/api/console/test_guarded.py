@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Response, Route, expect
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.console.browser import is_list, open_run, page_of, status
 from tests.support.own_tools.shop_tool import MARKUP
 from tests.support.patience import patience, wait_until

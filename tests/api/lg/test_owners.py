@@ -9,7 +9,7 @@ from langgraph_sdk import get_sync_client
 from starlette.routing import Route
 
 from api.lg.routes import PREFIX, lg_routes
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.servers.server_process import http_client, serving
 
 

@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from api.app import HttpLimits
 from api.mcp import door
 from graph.service import Runs
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.examples import slow
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import until

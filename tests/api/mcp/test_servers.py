@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.own_tools.mcp_files import lines, mcp_file, rude
 from tests.support.patience import wait_until
 from tests.support.servers.server_process import serving

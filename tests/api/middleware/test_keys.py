@@ -3,7 +3,7 @@
 import pytest
 
 from api.app import HttpLimits
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 from tests.support.runs.fake_runs import FakeRuns
 from tests.support.runs.still_runs import number_of
 from tests.support.servers.api_calls import calls

@@ -6,7 +6,7 @@ import pytest
 from api.app import HttpLimits, create_app
 from graph.compose import open_runs
 from graph.settings import Settings
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 
 KEY, ALICE = new_key("alice")
 OTHER, BOB = new_key("bob")

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from api.app import HttpLimits, create_app
-from api.errors.answers import encoded
+from api.errors.problems import encoded
 from api.middleware.connections import DROPPED, GuardedProtocol, guarded
 from api.middleware.places import (
     PAUSE,
@@ -29,7 +29,7 @@ from api.middleware.places import (
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
 from graph.settings import Settings
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 from tests.support.clocks import StandingClock
 from tests.support.patience import patience, until, wait_until
 from tests.support.servers.server_process import ServerProcess, http_client, serving

@@ -7,7 +7,7 @@ import pytest
 
 from api.app import HttpLimits
 from api.middleware.access import COOKIE, LIFETIME, Sessions
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 from tests.support.servers.asgi_clients import serving
 
 KEY, KEPT = new_key("alice")

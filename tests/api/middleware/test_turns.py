@@ -11,7 +11,7 @@ from api.middleware.places import PacedFlow
 from graph.compose import open_runs
 from graph.queue.share import BURST, OWED, LoopShare
 from graph.settings import Settings
-from graph.settings.keys import KeyRing, new_key
+from graph.settings.configured import KeyRing, new_key
 from tests.support.clocks import StandingClock
 from tests.support.patience import until
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.commands.deletion import Retention
-from graph.settings.keys import new_key
-from graph.storage.changes import AuditQuery
+from graph.runs.upkeep import Retention
+from graph.settings.configured import new_key
 from graph.storage.open import open_storage
+from graph.storage.records import AuditQuery
 from tests.graph.telemetry.test_webhooks import SECRET, listening
 from tests.support.databases.postgres import database_of, rows_of
 from tests.support.patience import wait_until

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from api.routes.server import BudgetAnswer
-from graph.models.daily_budget import Account, DailyLimit
-from graph.settings.keys import new_key
+from graph.models.calls import Account, DailyLimit
+from graph.settings.configured import new_key
 from graph.state.wording import rfc3339
 from graph.storage.storage import Spent, StorageUnavailable
 from tests.support.models.capture_server import CaptureServer, capturing, openai_answer

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.routes.server import BudgetAnswer
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import http_client, serving
 from tests.support.wording.messages import wording

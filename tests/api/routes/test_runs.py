@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.app import HttpLimits, create_app
-from api.routes.search import RunList
+from api.routes.lists import RunList
 from api.schemas import ToolList
 from api.views import RunAnswer
 from graph.compose import open_runs

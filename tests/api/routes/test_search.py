@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.routes.search import RunList
+from api.routes.lists import RunList
 from graph.service import Runs
 from tests.support.runs.still_runs import keep
 from tests.support.servers.asgi_clients import serving

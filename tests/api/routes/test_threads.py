@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.routes.search import RunList
-from api.routes.threads import ThreadAnswer, ThreadExport, ThreadList
+from api.routes.lists import RunList, ThreadAnswer, ThreadExport, ThreadList
 from tests.support.servers.commands.call import call
 from tests.support.servers.commands.process import running
 from tests.support.servers.documented import documented

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.command import CANNOT_BEGIN
-from api.parameters import LONGEST_WAIT
+from api.operations import LONGEST_WAIT
 from api.streams import HEARTBEAT
 from graph.settings import Settings
 from tests.support.checkout import ROOT

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.cli.command import _parser
-from api.cli.worker import GRACE
+from api.cli.serve import WORKER_GRACE
 from graph.queue.worker import LOOP_SILENCE
 from graph.settings import Settings
 from tests.support.checkout import ROOT
@@ -103,8 +103,8 @@ def test_processes_have_longer_to_end_than_they_take() -> None:
     server, container = pod("-server")
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert server["terminationGracePeriodSeconds"] > pause + Settings().grace
-    assert pod("-worker")[0]["terminationGracePeriodSeconds"] > GRACE
-    for name, grace in (("server", Settings().grace), ("worker", GRACE)):
+    assert pod("-worker")[0]["terminationGracePeriodSeconds"] > WORKER_GRACE
+    for name, grace in (("server", Settings().grace), ("worker", WORKER_GRACE)):
         [seconds] = SECONDS.findall(COMPOSE["services"][name]["stop_grace_period"])
         assert int(seconds) > grace
 

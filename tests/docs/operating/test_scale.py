@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.worker import GRACE
+from api.cli.serve import WORKER_GRACE
 from graph.queue.worker import LEASE
 from graph.settings import Settings
 from tests.support import pages
@@ -94,7 +94,7 @@ def test_what_the_page_says_of_times_and_numbers_is_so() -> None:
     settings = Settings()
     assert f"`--slots {settings.max_executing}`" in PAGE
     assert f"`--in-flight {settings.in_flight}`" in PAGE
-    assert f"`RUNWRIGHT_GRACE` ({GRACE:g} s)" in PAGE
+    assert f"`RUNWRIGHT_GRACE` ({WORKER_GRACE:g} s)" in PAGE
     assert LEASE == 5
     assert "taken for dead after five seconds" in PAGE
     [connections] = re.findall(r"A server takes at most (\d+) connections", deployment_page.PAGE)

@@ -9,17 +9,18 @@ from uuid import uuid4
 
 import pytest
 
-from graph.commands.approval import SHORTEST_SWEEP, NotWaiting
+from graph.commands.approval import NotWaiting
 from graph.compose import open_runs
 from graph.record.record import Record
 from graph.runs.context import RunNotFound
+from graph.runs.upkeep import SHORTEST_SWEEP
 from graph.service import Runs
 from graph.settings import Settings
 from graph.state.row import RunRow
 from graph.storage.search import Search
 from graph.storage.sqlite.index import SqliteIndex
 from graph.storage.storage import Storage
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
@@ -411,7 +412,7 @@ async def test_a_run_that_nobody_decides_on_expires(storage: Storage, before_sta
         await storage.index.note_expiry(run_id, 1.0)
         assert await storage.index.expired(2.0, 10) == [run_id]
         if not before_start:
-            sweeping = asyncio.create_task(runs.approval_gate.sweep(0.01))
+            sweeping = asyncio.create_task(runs.deadlines.sweep(0.01))
             record = await settled(runs, run_id)
             sweeping.cancel()
     if before_start:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from graph.commands.call import seed_of
 from graph.commands.retry import RetryRejected, RetryRequest
+from graph.commands.seeded import call_of
 from graph.record.events import next_event
 from graph.record.record import Record
 from graph.service import Runs
@@ -67,7 +67,7 @@ async def test_braces_in_the_arguments_of_a_call_are_text(storage: Storage, text
 
 def seed(approve: Approve) -> RunState:
     gate = ApprovalGate(Gates().tools, next_event, approve, expires=60.0)
-    return seed_of("pass", {"label": "a"}, AT_ONCE, gate, owner="default", at=100.0)
+    return call_of("pass", {"label": "a"}, AT_ONCE, gate, owner="default", at=100.0)
 
 
 def test_a_call_is_asked_about_from_when_it_begins() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from graph.commands.fork import Edits, ForkRejected
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits, ForkRejected
 from graph.record.events import events
 from graph.record.record import Record
 from graph.runs.history import CheckpointNotFound

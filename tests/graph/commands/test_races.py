@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from graph.commands.approval import NotWaiting
-from graph.commands.deletion import NotSettled
-from graph.commands.fork import Edits
 from graph.commands.retry import NotRetryable, RetryRequest
+from graph.commands.seeded import Edits
+from graph.commands.threads import NotSettled
 from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
 from graph.service import Runs
@@ -242,9 +242,7 @@ async def test_of_many_decisions_at_once_exactly_one_counts(storage: Storage, se
             for word, ask in (("yes", runs.approve), ("no", runs.reject))
             for n in range(3)
         }
-        answers = await at_once(
-            {**named, "server": lambda: runs.approval_gate.expire(run_id)}, seed
-        )
+        answers = await at_once({**named, "server": lambda: runs.deadlines.expire(run_id)}, seed)
         record = await settled(runs, run_id)
         (mark,) = record["marks"]
         won = [name for name, error in answers.items() if error is None and name != "server"]
@@ -276,7 +274,7 @@ async def test_who_is_told_yes_finds_it_in_the_record_also_beside_a_cancellation
                 "approved": lambda: runs.approve(run_id, by="me", owner=None),
                 "rejected": lambda: runs.reject(run_id, by="me", owner=None),
                 "cancel": lambda: runs.cancel(run_id, by="me", owner=None),
-                "expired": lambda: runs.approval_gate.expire(run_id),
+                "expired": lambda: runs.deadlines.expire(run_id),
             },
             seed,
         )

@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from graph.commands.approval import NotWaiting
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.record.record import Record
 from graph.service import Runs
 from graph.state import Approve
 from graph.storage.storage import Storage
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import Gates, process, rested, row_status, told, types
 from tests.support.wording.messages import wording
@@ -101,7 +101,7 @@ async def test_a_run_that_was_ended_while_it_waited_waits_again(storage: Storage
         if end == "cancel":
             await runs.cancel(run_id, by="ann", owner=None)
         else:
-            assert await runs.approval_gate.expire(run_id)
+            assert await runs.deadlines.expire(run_id)
         record = await retried(runs, run_id)
 
         assert (record["status"], gates.calls) == ("waiting", {})

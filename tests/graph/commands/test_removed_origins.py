@@ -2,7 +2,7 @@
 
 import pytest
 
-from graph.commands.fork import Edits
+from graph.commands.seeded import Edits
 from graph.record.record import Record
 from graph.runs.context import RunNotFound
 from graph.service import Runs

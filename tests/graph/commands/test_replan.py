@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRejected, RetryRequest, command_of
+from graph.commands.seeded import Edits
 from graph.record.record import Record
 from graph.service import Runs
 from graph.storage.storage import Storage

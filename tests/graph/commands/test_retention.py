@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from graph.commands.deletion import BATCH, DAY, NotSettled, Retention, artifacts_of, sweeping
+from graph.commands.threads import NotSettled, artifacts_of
 from graph.runs.context import RunNotFound
+from graph.runs.upkeep import DAY, REMOVED_AT_ONCE, Retention, sweeping
 from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import RunRow
@@ -231,7 +232,7 @@ async def test_a_sweep_removes_what_is_due_and_nothing_else(storage: Storage) ->
     """More than one batch, beside runs that are newer or have not ended."""
     gates = WithTodos()
     async with process(storage, gates) as runs:
-        old = [await start(runs, f"add todo number {n}") for n in range(BATCH * 2 + 3)]
+        old = [await start(runs, f"add todo number {n}") for n in range(REMOVED_AT_ONCE * 2 + 3)]
         for run_id in old:
             await rested(runs, run_id)
         moment = time.time()

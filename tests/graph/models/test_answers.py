@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from graph.models.calls import Price
 from graph.models.client import LiteLlmModel, close_clients
-from graph.models.daily_budget import Price
 from tests.support.models.capture_server import (
     CaptureServer,
     anthropic_answer,

@@ -10,7 +10,7 @@ import pytest
 
 from graph.models.breaker import CircuitBreaker, SharedBreaker
 from graph.storage.postgres.connection import PostgresReader, connecting
-from graph.storage.postgres.shared import PostgresCircuits
+from graph.storage.postgres.notices import PostgresCircuits
 from nodes.planning.model import ModelFailure
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import until

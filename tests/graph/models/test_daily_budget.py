@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from graph.models.daily_budget import DAY, DailyBudget, DailyLimit
+from graph.models.calls import DAY, DailyBudget, DailyLimit
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunArtifacts, RunRow
-from graph.storage.open import open_storage
-from graph.storage.sqlite.maintenance import back_up
+from graph.storage.open import back_up, open_storage
 from graph.storage.storage import Spent, Storage
 from nodes.planning.model import BudgetExceeded, Call, Completion, Cost, ModelFailure
 from tests.support.databases.postgres import PostgresServer

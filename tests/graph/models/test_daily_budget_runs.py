@@ -11,7 +11,7 @@ import pytest
 from graph.build import build_graph
 from graph.commands.retry import RetryRequest
 from graph.models.breaker import CircuitBreaker
-from graph.models.daily_budget import DailyBudget, DailyLimit
+from graph.models.calls import DailyBudget, DailyLimit
 from graph.queue.executor import Executor
 from graph.runs.accept import RunPolicy
 from graph.runs.context import make_context

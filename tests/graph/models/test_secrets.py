@@ -9,7 +9,7 @@ import pytest
 
 from graph.models.ladder import make_ladder, warm
 from graph.settings import read_settings
-from nodes.planning.planner import ModelPlanner
+from nodes.plan import ModelPlanner
 from tests.support.examples import slow
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import ANTHROPIC, OLLAMA, OPENAI

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.queue.model_calls import ModelCalls
+from graph.queue.share import ModelCalls
 from tests.support.patience import patience
 
 ONE, OTHER = "some/model", "another/model"

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.queue.fair import NoRoom, PostRate, Quotas, RunUsedUp, TooManyPosts
 from graph.runs.accept import AlreadyAccepted
 from graph.service import Runs
@@ -16,7 +16,7 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import NO_QUOTA, IdempotencyKey, Kept, Quota, RunRow
 from graph.storage.fleet import Posts
 from graph.storage.postgres.connection import PostgresReader, connecting
-from graph.storage.postgres.shared import PostgresPosts
+from graph.storage.postgres.notices import PostgresPosts
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from api.views import ExplanationAnswer
 from graph.commands.retry import RetryRequest
+from graph.record.events import next_event
 from graph.record.explain import Explanation, explain
-from graph.record.time_spent import PARTS, time_spent
-from graph.runs.recovery import retried
+from graph.record.generations import retried
+from graph.record.reasons import PARTS, time_spent
 from graph.state import ForkedFrom, Mark, PlanningCall, RunState, run_error, whole
 from graph.state.row import RetryCommand
 from graph.storage.storage import Storage
@@ -151,7 +152,7 @@ def test_a_retried_run_was_not_in_the_queue_until_its_last_start() -> None:
     order = RetryCommand(
         from_step=None, input=None, skip=[], generation=1, by="me", at=CREATED_AT + 40
     )
-    update = retried(given_up, order)
+    update = retried(given_up, order, next_event(given_up))
     pending: RunState = {**given_up, **update, "log": [*taken_up, *update["log"]]}
     running: RunState = {**pending, "status": "running", "started_at": CREATED_AT + 43}
 

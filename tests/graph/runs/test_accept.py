@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from api.mcp.calls import report_of
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.record.record import Record
 from graph.runs.accept import MOST_PAIRS, ChoiceRejected, RunOptions
 from graph.service import Runs
 from graph.storage.search import Search
 from graph.storage.storage import Storage
 from graph.workbench import Run
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from tests.support.models.scripted_models import (
     ScriptedModel,
     answer,

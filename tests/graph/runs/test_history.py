@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.routes.history import CheckpointDetail, History
+from api.views import CheckpointDetail, History
 from graph.commands.retry import RetryRequest
 from graph.runs.context import RunNotFound
 from graph.runs.history import CheckpointNotFound

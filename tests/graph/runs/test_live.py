@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.queue.executor import Executor
 from graph.record.record import Record
 from graph.runs.accept import RunPolicy

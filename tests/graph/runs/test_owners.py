@@ -11,16 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.commands.threads import Threads
 from graph.runs.context import RunNotFound
 from graph.runs.threads import ThreadNotFound
 from graph.service import Runs
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
+from graph.storage.records import ThreadChange
 from graph.storage.search import Search
 from graph.storage.storage import Storage
-from graph.storage.threads import ThreadChange
 from tests.support.patience import until
 from tests.support.runs.live_runs import Gates, process, start
 from tests.support.servers.api_calls import calls

@@ -22,7 +22,7 @@ from graph.service import Runs
 from graph.state import DEFAULT_LIMITS, Channels, Limits, RunState, new_run, split
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
-from graph.storage.sqlite.store import SqliteSaver
+from graph.storage.sqlite.open import SqliteSaver
 from graph.storage.storage import Storage
 from tests.support.patience import patience, until
 from tests.support.wording.messages import wording

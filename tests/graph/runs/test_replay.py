@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from graph.commands import dry_runs as replays
-from graph.commands.dry_runs import compared
 from graph.compose import make_replayer, open_runs
+from graph.runs import history as replays
+from graph.runs.history import compared
 from graph.runs.replay import LiveRejected, Replayer
 from graph.settings import Settings
 from graph.state import RunState
@@ -27,7 +27,8 @@ from tests.support.models.scripted_models import outage
 from tests.support.runs.live_runs import AT_ONCE, process
 from tests.support.runs.recorded_runs import Made, Models, Shop, recorded_runs, state_of
 from tests.support.stored.stored_runs import OWNERS, TOOLS_AFTERWARDS, unpack
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 #: Why runs that a model has planned have answers today.
 ANSWERS = "A run that a model has planned ends with an answer in words"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from graph.commands.deletion import NotSettled, ThreadNotSettled
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
+from graph.commands.threads import NotSettled, ThreadNotSettled
 from graph.queue.executor import QueueFull
 from graph.runs.accept import ChoiceRejected
 from graph.runs.threads import ThreadNotFound
@@ -20,9 +20,9 @@ from graph.state import Limits, RunState
 from graph.state.row import IdempotencyKey
 from graph.state.status import WrongStatus
 from graph.storage.open import open_storage
+from graph.storage.records import NameTaken, ThreadChange
 from graph.storage.search import Search
 from graph.storage.storage import Storage, StorageUnavailable
-from graph.storage.threads import NameTaken, ThreadChange
 from tests.support.examples import slow
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import (
@@ -214,7 +214,7 @@ async def test_the_next_one_begins_however_the_one_before_it_ends(
             case "reject":
                 await runs.reject(asked, by="me", **OWN)
             case _:
-                assert await runs.approval_gate.expire(asked)
+                assert await runs.deadlines.expire(asked)
         assert (await rested(runs, behind))["status"] == "completed"
         assert (await runs.get(asked, **OWN))["status"] == "cancelled"
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from api.cli.command import NotAName, make_key
-from api.cli.serve import check_exposure
+from api.middleware.access import check_exposure
 from graph.settings import InvalidSettings, Settings, read_settings
-from graph.settings.keys import InvalidKey, Key, KeyRing, digest_of, new_key, parse_keys
+from graph.settings.configured import InvalidKey, Key, KeyRing, digest_of, new_key, parse_keys
 from tests.support.wording.messages import wording
 
 CANARY = "rw_canary-canary-canary-canary-canary-canary-0"
@@ -54,7 +54,7 @@ def test_every_key_is_compared_also_after_the_right_one(monkeypatch: pytest.Monk
         compared.append(one)
         return one == other
 
-    monkeypatch.setattr("graph.settings.keys.compare_digest", compare)
+    monkeypatch.setattr("graph.settings.configured.compare_digest", compare)
     ring = KeyRing([kept for _, kept in made])
     for given in (made[0][0], made[2][0], CANARY):
         compared.clear()

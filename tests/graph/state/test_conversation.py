@@ -22,7 +22,7 @@ from graph.state import (
     run_error,
     turn_of,
 )
-from graph.state.conversation import LARGEST_REFERENT
+from graph.state.row import LARGEST_REFERENT
 
 
 def ran(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import ApprovalAnswer, RetryCommand, RunArtifacts, RunRow
-from graph.storage.changes import AuditQuery
+from graph.storage.records import AuditQuery
 from graph.storage.storage import Storage
 
 RUN = RunRow(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from graph.state import DEFAULT_LIMITS, Choice, Status
-from graph.state.row import ApprovalAnswer, DoubtAnswer, Facts, RunRow
+from graph.state.row import ApprovalAnswer, DoubtAnswer, RunRow
+from graph.state.run import Facts
 from graph.storage.search import Search
 from graph.storage.storage import RunIndex, Storage
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from graph.storage.sql import threads
+from graph.storage.records import OpenedThread, ThreadChange
+from graph.storage.sql import owners
 from graph.storage.storage import Storage
-from graph.storage.threads import OpenedThread, ThreadChange
 
 
 def thread(number: int) -> OpenedThread:
@@ -39,7 +39,7 @@ async def test_an_opened_thread_is_its_owners_until_it_is_closed(storage: Storag
 async def test_of_more_than_may_be_kept_the_oldest_are_forgotten(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "MOST_OPENED", 3)
+    monkeypatch.setattr(owners, "MOST_OPENED", 3)
     for number in range(5):
         assert await storage.threads.open(thread(number), "ada")
         assert await storage.threads.open(OpenedThread(f"other-{number}", {}, float(number)), "bob")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import Facts, RunRow
+from graph.state.row import RunRow
+from graph.state.run import Facts
 from graph.state.status import STATUSES
 from graph.storage.search import InvalidCursor, Position, Search, decode, encode, total
 from graph.storage.storage import Storage

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from graph.state import DEFAULT_LIMITS
-from graph.state.row import Facts, RunRow
+from graph.state.row import RunRow
+from graph.state.run import Facts
 from graph.state.status import STATUSES
 from graph.storage.search import Search
 from graph.storage.sqlite import index

@@ -6,8 +6,8 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS, Status
 from graph.state.row import IdempotencyKey, RetryCommand, RunRow
+from graph.storage.records import Earlier, Head, NameTaken, ThreadChange
 from graph.storage.storage import Storage
-from graph.storage.threads import Earlier, Head, NameTaken, ThreadChange
 
 #: Two that have ended.
 A, C = Earlier("a", 1e9 + 2), Earlier("c", 1e9 + 2)

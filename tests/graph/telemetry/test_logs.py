@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graph.telemetry.logs import JsonFormatter, TextFormatter, configure_logging
+from graph.telemetry.server import JsonFormatter, TextFormatter, configure_logging
 
 MOMENT = 1_700_000_000.25
 

@@ -6,7 +6,7 @@ import pytest
 
 from graph.build import build_graph
 from graph.record.generations import checked_traceparent, generations, root
-from graph.runs.context import thread
+from graph.runs.recovery import thread
 from graph.state import Channels, Mark, RunState, attempts, whole
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from graph.build import build_graph
-from graph.runs.context import thread
+from graph.runs.recovery import thread
 from graph.state import Channels, whole
 from graph.storage.open import open_storage
 from graph.telemetry.spans import Span, spans

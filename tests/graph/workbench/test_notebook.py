@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graph.drawing import can_render
+from graph.telemetry.server import can_render
 from tests.support.checkout import ROOT
 from tests.support.runs.notebook_run import executed, rows, shown, sources, stored, text
 from tests.support.servers.server_process import serving

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from graph.commands.approval import NotWaiting
-from graph.commands.fork import ForkRejected
 from graph.commands.retry import NotRetryable
+from graph.commands.seeded import ForkRejected
 from graph.runs.accept import ChoiceRejected
 from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
@@ -17,7 +17,7 @@ from graph.service import PromptRejected
 from graph.settings import InvalidSettings
 from graph.storage.sqlite.open import FileOwned
 from graph.workbench import Workbench, WorkbenchClosed, open_workbench
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from tests.support.patience import patience
 from tests.support.wording.messages import wording
 from tools.registry import InvalidTool, ToolError, tool

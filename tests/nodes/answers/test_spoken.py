@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.answers.parsing import LONGEST, SpokenText
+from nodes.answers.prompt import LONGEST_ANSWER, SpokenText
 
 PIECES = [
     "<think>",
@@ -95,11 +95,11 @@ def test_words_before_an_end_of_thought_that_nothing_follows_are_shown() -> None
 
 
 def test_an_answer_without_end_is_cut() -> None:
-    text, spoken = heard(["word "] * LONGEST)
+    text, spoken = heard(["word "] * LONGEST_ANSWER)
 
     assert text == spoken.text
     assert text.endswith("…")
-    assert len(text) == LONGEST + 1
+    assert len(text) == LONGEST_ANSWER + 1
 
 
 def test_what_no_record_can_hold_is_not_shown() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nodes.answers.parsing import fitting, schema_fault
+from nodes.contract.checks import fitting, schema_fault
 
 #: Refers to itself for ever, without a value that ends it.
 ENDLESS = {"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from graph.state import Step
-from nodes.approval.asking import needs_approval, tools_of
+from nodes.approval.questions import needs_approval, tools_of
 from tools.loading import BUILTIN
 from tools.registry import make_tools
 

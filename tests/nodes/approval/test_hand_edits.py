@@ -17,7 +17,8 @@ from tests.support.runs.channels import flat
 from tests.support.runs.run_states import queued
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools
+from tools.registry import make_tools
+from tools.toolbox import Tool
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.storage.storage import strict_serializer
-from nodes.contract.json_data import InvalidOutput, plain
+from nodes.contract.steps import InvalidOutput, plain
 from tests.support.wording.messages import wording
 
 LIMIT = 1_000

@@ -7,9 +7,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from graph.state import DEFAULT_LIMITS, Limits, Step
-from nodes.contract.steps import check_plan
+from nodes.contract.checks import check_plan
 from tests.support.wording.messages import wording
-from tools.registry import Tool, ToolCall, make_tools, tool
+from tools.registry import ToolCall, make_tools, tool
+from tools.toolbox import Tool
 
 
 class Place(BaseModel):

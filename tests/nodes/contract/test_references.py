@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.state import DEFAULT_LIMITS, RunState, Step
-from nodes.contract.json_data import (
+from nodes.contract.checks import escape
+from nodes.contract.steps import (
     InvalidOutput,
     InvalidReference,
     Reference,
-    escape,
     has_reference,
     references,
     resolve,
+    resolved,
     resolved_size,
 )
-from nodes.contract.steps import resolved
 from tests.support.wording.messages import wording
 
 words = st.text() | st.text(alphabet="{}[]. _step_1_output")

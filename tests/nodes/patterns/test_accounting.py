@@ -5,10 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.planner.own_prompts import own_prompts
-from nodes.patterns.english.accounted import ENTRIES, MOST_ENTRIES, talk_ends
+from nodes.patterns.accounts import ENTRIES, MOST_ENTRIES, Ledger, Reading, talk_ends
 from nodes.patterns.grammar.words import read_words
-from nodes.patterns.planner import PatternPlanner, Reading
-from nodes.patterns.planning import Ledger
+from nodes.patterns.planner import PatternPlanner
 from tests.nodes.patterns.texts.composed import prompts
 from tests.support.examples import examples
 from tools.loading import BUILTIN

@@ -11,7 +11,8 @@ from graph.state import Conversation, Status
 from nodes.patterns.planner import PatternPlanner
 from tests.support.wording.messages import wording
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 DIALOGUES = Path(__file__).parent / "texts" / "dialogues.txt"
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nodes.patterns.planner import PatternPlanner, Reading
+from nodes.patterns.accounts import Reading
+from nodes.patterns.planner import PatternPlanner
 from tools.calculator import calculate
 from tools.loading import BUILTIN
 from tools.registry import make_tools

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from nodes.patterns.grammar.words import KEYWORDS, MISSPELLINGS, REAL_WORDS, correct, read_words
-from nodes.patterns.own_phrases import InvalidPhrase
-from nodes.patterns.planner import PatternPlanner
+from nodes.patterns.planner import InvalidPhrase, PatternPlanner
 from tools.calculator import calculate
 from tools.loading import BUILTIN
 from tools.registry import InvalidTool, make_tools

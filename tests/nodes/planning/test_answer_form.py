@@ -12,7 +12,8 @@ from graph.state import DEFAULT_LIMITS
 from nodes.planning.answer import JsonSchema, answer_form, read_answer
 from tests.support.models.scripted_models import plan_of
 from tests.support.own_tools.odd_tools import CLOSED, OPEN, label, paint, rest, subscription
-from tools.registry import Tool, make_tool, make_tools
+from tools.registry import make_tool, make_tools
+from tools.toolbox import Tool
 
 KEYWORDS = {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum"}
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from graph.state import DEFAULT_LIMITS, Budget, RunState, Usage, limits_of, new_run
-from nodes.planning.budget import add, exceeded, over_time, seconds_left
 from nodes.planning.model import Completion, Cost
+from nodes.planning.model_attempt import add, exceeded, over_time, seconds_left
 from tests.support.models.scripted_models import answer
 from tests.support.wording.messages import wording
 

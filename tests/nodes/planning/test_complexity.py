@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from nodes.planning.model import THRESHOLD, ModelLadder, complexity
 from tests.support.models.scripted_models import ScriptedModel
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools
+from tools.registry import make_tools
+from tools.toolbox import Tool
 
 TOOLS = make_tools(BUILTIN)
 

@@ -17,7 +17,8 @@ from nodes.planning.model import ModelLadder
 from nodes.planning.prompt import Offers, messages
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools
+from tools.registry import make_tools
+from tools.toolbox import Tool
 
 
 def ran(number: int, prompt: str = "what is 6 * 7", output: Any = 42) -> RunState:

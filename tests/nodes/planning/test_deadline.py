@@ -8,9 +8,8 @@ import pytest
 from graph.models.breaker import CircuitBreaker
 from graph.state import DEFAULT_LIMITS, Planning, PlanningCall, new_run
 from graph.storage.storage import Storage
-from nodes.planning.budget import PlanningDeadline, deadline_of
 from nodes.planning.model import NOT_READY, ModelFailure
-from nodes.planning.outcomes import first_of
+from nodes.planning.model_attempt import PlanningDeadline, deadline_of, first_of
 from tests.support.clocks import Clocks
 from tests.support.models.planning_runs import Planning as Runs
 from tests.support.models.scripted_models import (

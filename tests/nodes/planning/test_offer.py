@@ -16,7 +16,8 @@ from nodes.planning.prompt import MOST_KEPT, MOST_NAMES, Offers, ToolIndex, sign
 from tests.support.models.rounds import round_of_steps
 from tests.support.models.scripted_models import ScriptedModel, plan_of
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 PLACES = [
     f"{kind}_{place}"

@@ -15,7 +15,8 @@ from nodes.planning.answer import answer_form, read_answer
 from nodes.planning.prompt import instructions, messages, repair, signature
 from tests.support.models.scripted_models import answer
 from tests.support.wording.messages import wording
-from tools.registry import Tool, make_tool, make_tools
+from tools.registry import make_tool, make_tools
+from tools.toolbox import Tool
 
 
 class Part(BaseModel):

@@ -12,7 +12,7 @@ from graph.record.record import record_of
 from graph.state import PlanningCall, Step, split, whole
 from graph.storage.storage import Storage
 from nodes.planning.model import Completion
-from nodes.planning.unplanned import MAX_KEPT, kept, last_rejected
+from nodes.planning.outcomes import MAX_KEPT, kept, last_rejected
 from tests.support.models.planning_runs import Planning
 from tests.support.models.scripted_models import (
     Killed,

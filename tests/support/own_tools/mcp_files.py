@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import ROOT
-from tools.mcp.servers import McpServers, open_servers
-from tools.registry import Tool
-from tools.toolbox import Toolbox, arrived
+from tools.mcp.sessions import McpServers, open_servers
+from tools.toolbox import Tool, Toolbox, arrived
 
 RUDE = ROOT / "tests" / "support" / "own_tools" / "rude_server.py"
 

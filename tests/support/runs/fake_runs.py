@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from graph.commands.deletion import NotSettled
-from graph.models.daily_budget import Account, DailyLimit
+from graph.commands.threads import NotSettled
+from graph.models.calls import Account, DailyLimit
 from graph.queue.executor import Executor
 from graph.queue.fair import Load, Quotas, Usage
 from graph.record.explain import Explanation, explain

@@ -3,7 +3,8 @@
 import random
 from typing import Any, cast
 
-from graph.runs.recovery import retried
+from graph.record.events import next_event
+from graph.record.generations import retried
 from graph.state import AttemptError, Mark, RunState, run_error
 from graph.state.row import RetryCommand
 from tests.support.runs.run_states import CREATED_AT, attempted, planned, queued
@@ -89,7 +90,7 @@ class GeneratedRun:
             by="client",
             at=self._at,
         )
-        update = retried(self.state, command)
+        update = retried(self.state, command, next_event(self.state))
         log = [*self.state["log"], *update["log"]]
         self._at += self._pause()
         went_on: Any = {**self.state, **update, "log": log, "started_at": self._at}

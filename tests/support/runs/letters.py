@@ -5,7 +5,8 @@ from functools import cached_property
 
 from graph.service import Runs
 from tests.support.runs.live_runs import Gates
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 #: What stands in a letter that somebody else has written.
 LETTERS = [

@@ -13,7 +13,7 @@ from graph.build import RunGraph, build_graph
 from graph.models.breaker import CircuitBreaker
 from graph.queue.executor import Executor
 from graph.queue.fair import NO_QUOTAS, Quotas
-from graph.queue.model_calls import ModelCalls
+from graph.queue.share import ModelCalls
 from graph.record.events import Event, events
 from graph.record.record import Record
 from graph.runs.accept import RunPolicy
@@ -26,8 +26,9 @@ from nodes.contract.steps import Paused
 from nodes.planning.model import Completion, ModelLadder
 from tests.support.models.scripted_models import ScriptedModel
 from tests.support.patience import patience, until
-from tools.registry import Tool, ToolError, make_tools, tool
+from tools.registry import ToolError, make_tools, tool
 from tools.threads import ToolThreads
+from tools.toolbox import Tool
 
 #: Backoffs that are over at once, and ones that outlast a test.
 AT_ONCE: Limits = {**DEFAULT_LIMITS, "backoff": 0.0}
@@ -239,7 +240,7 @@ async def process(
     try:
         yield runs
     finally:
-        await runs.approval_gate.stop_sweeping()
+        await runs.deadlines.stop_sweeping()
         await (runs.close(grace=0.05) if orderly else executor.stop(grace=0))
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from graph.commands.fork import Edits
 from graph.commands.retry import RetryRequest
+from graph.commands.seeded import Edits
 from graph.runs.accept import RunOptions
 from graph.service import Runs
 from graph.state import RunState
@@ -25,7 +25,8 @@ from tests.support.models.scripted_models import (
 from tests.support.patience import patience, until
 from tests.support.runs.live_runs import AT_ONCE, LONG, Gates, in_backoff, process
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 #: What a person is told of a call that may have acted.
 SEND = "send the letter, then 6 * 7"

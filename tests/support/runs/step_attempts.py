@@ -11,8 +11,9 @@ from langgraph.store.memory import InMemoryStore
 from graph.state import DEFAULT_LIMITS, MOST_KEPT, Attempt, Plan, RunState, Step, new_run
 from nodes.execute_step import execute_step
 from tools.invocation import ToolErrors
-from tools.registry import Tool, ToolCall, ToolError, make_tools, tool
+from tools.registry import ToolCall, ToolError, make_tools, tool
 from tools.threads import ToolThreads
+from tools.toolbox import Tool
 
 RUN_ID = "8f14e45f-ceea-467f-a0e6-1d2c3b4a5968"
 

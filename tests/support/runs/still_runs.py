@@ -15,7 +15,8 @@ from graph.state.row import NO_QUOTA, RunRow
 from graph.storage.open import open_storage
 from graph.storage.search import Search
 from tests.support.runs.run_states import CREATED_AT
-from tools.registry import Tool, ToolCall, make_tools, tool
+from tools.registry import ToolCall, make_tools, tool
+from tools.toolbox import Tool
 
 
 @tool("notes.add", idempotent=True, attempts=4)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import TypeAdapter
 
-from api import openapi
+from api import operations
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _FORMATS = FormatChecker(())
@@ -42,7 +42,7 @@ def describe_once() -> None:
     To describe them takes a third of a second.
     """
     described: dict[tuple[str, ...], dict[str, Any]] = {}
-    describe = openapi._describe
+    describe = operations._describe
 
     def once(app: FastAPI) -> dict[str, Any]:
         routes = tuple(getattr(route, "path", "") for route in app.routes)
@@ -52,4 +52,4 @@ def describe_once() -> None:
         # The application adds how a key is sent.
         return document | {"components": dict(document["components"])}
 
-    openapi._describe = once
+    operations._describe = once

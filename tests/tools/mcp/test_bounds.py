@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.own_tools.mcp_files import connected
 from tests.support.patience import until
-from tools.mcp.bounds import LARGE, MAX_PARTS, MAX_TOOLS, MAX_VALUES, bounded_lines, fault_of
+from tools.mcp.definitions import LARGE, MAX_PARTS, MAX_TOOLS, MAX_VALUES, bounded_lines, fault_of
 
 TOO_LARGE = "it sent a message of more than 16 MB"
 TOO_MANY = "it sent a message of more than 200,000 values"

@@ -13,11 +13,10 @@ from tests.support.own_tools.mcp_files import connected, mcp_file, rude
 from tests.support.patience import patience, until
 from tools.mcp import listing
 from tools.mcp.definitions import ServerDefinition
-from tools.mcp.listing import hints_of, tools_of
-from tools.mcp.servers import open_servers
+from tools.mcp.listing import SchemaTool, check_schema, hints_of, tools_of
+from tools.mcp.sessions import open_servers
 from tools.registry import make_tools, tool
 from tools.schema_budget import Budget
-from tools.schema_tool import SchemaTool, check_schema
 from tools.toolbox import Toolbox, snapshot
 
 
@@ -103,7 +102,7 @@ async def test_the_check_of_a_listing_ends_with_the_session(
 
 def test_the_schemas_of_a_listing_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left out is told with the reason."""
-    monkeypatch.setattr(listing, "MAX_STEPS", 10_000)
+    monkeypatch.setattr(listing, "MAX_LISTING_STEPS", 10_000)
     large: Any = {"type": "object", "allOf": [{}] * 1_500}  # some 3,500 steps each
     listed = [Listed(name=f"large{number}", input_schema=large) for number in range(5)]
     listed.append(Listed(name="small", input_schema={"type": "object"}))

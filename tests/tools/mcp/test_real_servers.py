@@ -15,7 +15,7 @@ from graph.compose import open_runs
 from graph.record.record import Record
 from graph.service import Runs
 from graph.settings import Settings
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from tests.support.own_tools.mcp_files import mcp_file
 from tests.support.patience import patience, until
 from tools.toolbox import arrived

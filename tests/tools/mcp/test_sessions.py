@@ -15,7 +15,7 @@ from tests.support.patience import until
 from tests.support.wording.messages import wording
 from tools.invocation import invoke
 from tools.loading import BUILTIN
-from tools.mcp import session
+from tools.mcp import sessions
 from tools.registry import ToolCall, ToolError, make_tools
 from tools.threads import ToolThreads
 from tools.toolbox import Toolbox, absence
@@ -74,7 +74,7 @@ async def test_a_server_that_never_answers_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, habit: str, limit: str, reason: str
 ) -> None:
     """Neither the handshake nor the question for its tools."""
-    monkeypatch.setattr(session, limit, 0.5)
+    monkeypatch.setattr(sessions, limit, 0.5)
 
     async with connected(tmp_path, rude=rude(tmp_path, habit)) as (tools, opened):
         assert opened.health()["rude"]["reason"] == reason

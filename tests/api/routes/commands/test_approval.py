@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.routes.approval import DraftAnswer
+from api.routes.commands import DraftAnswer
 from api.schemas import Problem
 from api.views import RunAnswer
 from tests.support.patience import patience

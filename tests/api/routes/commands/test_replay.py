@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.routes.history import RunDiffAnswer, RunExportAnswer, RunReplayAnswer
+from api.views import RunDiffAnswer, RunExportAnswer, RunReplayAnswer
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving
 

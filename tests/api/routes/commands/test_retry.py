@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from httpx_sse import connect_sse
 
-from api.routes.retry import RetriedNow
+from api.routes.commands import RetriedNow
 from api.views import RunAnswer
 from tests.support.servers.documented import documented
 from tests.support.servers.server_process import ServerProcess, serving

@@ -20,7 +20,7 @@ from tests.support.patience import patience
 from tests.support.runs.letters import LETTERS, Letters, read_letter
 from tests.support.runs.live_runs import process, rested
 from tests.support.servers.server_process import serving
-from tools.registry import Tool
+from tools.toolbox import Tool
 
 pytestmark = [pytest.mark.real_llm, pytest.mark.timeout(patience(900))]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from graph.models.calls import Price
 from graph.models.client import LiteLlmModel, close_clients
-from graph.models.daily_budget import Price
 from nodes.planning.model import Completion, ModelFailure
 from tests.support.models.capture_server import CaptureServer, capturing
 from tests.support.models.llm_calls import MESSAGES

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from graph.settings.keys import new_key
+from graph.settings.configured import new_key
 from tests.support.databases.postgres import NAME, PostgresServer, runs_kept_in
 from tests.support.models.llm_runs import SUM, models
 from tests.support.models.stream_server import stream_server

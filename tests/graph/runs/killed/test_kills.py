@@ -29,7 +29,7 @@ UNCOMMITTED = "after graph.storage.sqlite.connections:SqliteWriter._execute DELE
 #: The moments around the one transaction of a super-step, by what has happened by then.
 SUPER_STEP = {
     "nothing is written": (
-        "before graph.storage.sqlite.store:SqliteSaver.aput 'source': 'loop', 'step': {step},"
+        "before graph.storage.sqlite.open:SqliteSaver.aput 'source': 'loop', 'step': {step},"
     ),
     "written, not committed": (
         "after graph.storage.sqlite.connections:SqliteWriter._execute"
@@ -39,7 +39,7 @@ SUPER_STEP = {
         "after graph.storage.sqlite.connections:SqliteWriter._transaction"
         ' "source": "loop", "step": {step}'
     ),
-    "told": ("after graph.storage.sqlite.store:SqliteSaver.aput 'source': 'loop', 'step': {step},"),
+    "told": ("after graph.storage.sqlite.open:SqliteSaver.aput 'source': 'loop', 'step': {step},"),
 }
 
 #: Days that are over as soon as a run is settled.

@@ -21,7 +21,7 @@ from tests.support.servers.server_process import ServerProcess, serving
 
 TOOLS = "tests.support.own_tools.mortal:stand_by"
 
-SAVER = "graph.storage.sqlite.store:SqliteSaver"
+SAVER = "graph.storage.sqlite.open:SqliteSaver"
 WRITER = "graph.storage.sqlite.connections:SqliteWriter"
 
 #: A node has ended; its checkpoint is about to be committed; it is; it is told; it has been told.

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from graph.commands.approval import NotWaiting
-from graph.commands.fork import Edits, ForkRejected
 from graph.commands.retry import NotPlanned, NotRetryable, RetryRejected, RetryRequest
+from graph.commands.seeded import Edits, ForkRejected
 from graph.queue.executor import NotAccepting
 from graph.record.explain import explain
 from graph.record.record import record_of
@@ -24,7 +24,7 @@ from graph.state import Approve, Limits, RunState, attempts
 from graph.state.rounds import dropped, rounds_of
 from graph.state.status import SETTLED_OR_WAITING
 from graph.storage.open import open_storage
-from nodes.approval.edited_plan import PlanUnfit
+from nodes.approval.questions import PlanUnfit
 from nodes.planning.model import Completion, Message
 from tests.support.examples import examples
 from tests.support.models.rounds import round_of_steps

@@ -18,16 +18,16 @@ from hypothesis.stateful import (
 )
 
 from graph.commands.approval import NotWaiting
-from graph.commands.fork import Edits
 from graph.commands.retry import NoBackoff, NotRetryable, RetryRequest, command_of
-from graph.runs import quarantine
+from graph.commands.seeded import Edits
+from graph.runs import threads
 from graph.runs.cancellation import AlreadySettled
 from graph.service import Runs
 from graph.state import Approve, Limits, RunState
 from graph.state.row import ApprovalAnswer
 from graph.state.status import SETTLED
 from graph.storage.open import open_storage
-from nodes.approval.edited_plan import PlanUnfit, read_plan
+from nodes.approval.questions import PlanUnfit, read_plan
 from tests.support.examples import examples
 from tests.support.patience import patience, until
 from tests.support.runs.known_runs import Known
@@ -76,8 +76,8 @@ class RunModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patches = pytest.MonkeyPatch()
-        self._patches.setattr(quarantine, "SLOT_SECONDS", 0.02)
-        self._patches.setattr(quarantine, "QUARANTINE_SECONDS", 0.02)
+        self._patches.setattr(threads, "SLOT_SECONDS", 0.02)
+        self._patches.setattr(threads, "QUARANTINE_SECONDS", 0.02)
         self._loop = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._folder = tempfile.TemporaryDirectory()
@@ -303,7 +303,7 @@ class RunModel(RuleBasedStateMachine):
         for known in waiting:
             known.asked = True
             await self._storage.index.note_expiry(known.run_id, 1.0)
-        sweeping = asyncio.create_task(self._runs.approval_gate.sweep())
+        sweeping = asyncio.create_task(self._runs.deadlines.sweep())
         for known in waiting:
             async with asyncio.timeout(patience()):
                 while (await self._runs._reader.state(known.run_id))["status"] == "waiting":  # noqa: ASYNC110

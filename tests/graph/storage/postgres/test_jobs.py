@@ -25,8 +25,8 @@ from graph.storage.fleet import (
     without_lease,
 )
 from graph.storage.open import open_storage
-from graph.storage.owned import DatabaseOwned
 from graph.storage.postgres.jobs import _LOAD
+from graph.storage.records import DatabaseOwned
 from graph.storage.storage import Storage, StorageError
 from tests.support.databases.postgres import PostgresServer
 from tests.support.patience import patience, until

@@ -21,9 +21,9 @@ from graph.state.row import IdempotencyKey, RunRow
 from graph.storage.open import migrate, move, open_storage
 from graph.storage.postgres import schema
 from graph.storage.postgres.migration import MOVED_TABLES
+from graph.storage.records import ThreadChange
 from graph.storage.search import Search
 from graph.storage.storage import StorageError
-from graph.storage.threads import ThreadChange
 from nodes.planning.model import Call, Cost
 from tests.support.checkout import ROOT
 from tests.support.databases.postgres import PostgresServer, runs_kept_in

@@ -12,9 +12,9 @@ from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
 from graph.storage.fleet import LeaseLost, lease, without_lease
 from graph.storage.open import open_storage
-from graph.storage.owned import DatabaseOwned, ServerAddress
 from graph.storage.postgres import ownership
 from graph.storage.postgres.ownership import APPLICATION, FENCED, OWNER, TAKEN
+from graph.storage.records import DatabaseOwned, ServerAddress
 from graph.storage.storage import Storage
 from tests.support.databases.postgres import PostgresServer, runs_kept_in
 from tests.support.patience import patience, wait_until

@@ -12,9 +12,8 @@ from api.cli.command import back_up_to
 from graph.settings import Settings
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
-from graph.storage.open import open_storage
-from graph.storage.sqlite import maintenance
-from graph.storage.sqlite.maintenance import BackupFailed, back_up
+from graph.storage import open as opening
+from graph.storage.open import BackupFailed, back_up, open_storage
 from tests.support.own_tools.gate_tool import GATE
 from tests.support.patience import patience
 from tests.support.runs.orphans import orphans
@@ -153,13 +152,13 @@ def test_what_comes_between_is_not_overwritten_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call("run", "2 + 2", folder=tmp_path).returncode == 0
-    target, copy = tmp_path / "copy.db", maintenance._copy
+    target, copy = tmp_path / "copy.db", opening._copy
 
     def slowly(source: Path, part: Path) -> int:
         target.write_text("faster")
         return copy(source, part)
 
-    monkeypatch.setattr(maintenance, "_copy", slowly)
+    monkeypatch.setattr(opening, "_copy", slowly)
     with pytest.raises(BackupFailed) as refused:
         back_up(tmp_path / "runs.db", target)
     assert str(refused.value) == wording("storage.copy.meanwhile", path=target)

@@ -12,10 +12,9 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import IdempotencyKey, RunRow
-from graph.storage.open import open_storage
+from graph.storage.open import BackupFailed, back_up, open_storage
 from graph.storage.search import Search
 from graph.storage.sqlite.connections import MALFORMED, PAGE
-from graph.storage.sqlite.maintenance import BackupFailed, back_up
 from graph.storage.storage import Storage, StorageError, StorageFaults, StorageUnavailable
 from nodes.planning.model import Call, Cost
 from tests.support.own_tools.gate_tool import GATE

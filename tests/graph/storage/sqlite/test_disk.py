@@ -13,11 +13,10 @@ import pytest
 
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import RunRow
-from graph.storage.open import open_storage
+from graph.storage.open import back_up, open_storage
 from graph.storage.sqlite import maintenance
 from graph.storage.sqlite import open as opening
 from graph.storage.sqlite.connections import LARGEST_WAL
-from graph.storage.sqlite.maintenance import back_up
 from graph.storage.sqlite.open import ServerAddress, own
 from graph.storage.storage import StorageUnavailable
 from tests.support.own_tools.gate_tool import GATE

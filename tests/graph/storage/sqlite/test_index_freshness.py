@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from graph.storage.open import open_storage
-from graph.storage.sqlite.store import SqliteSaver
+from graph.storage.sqlite.open import SqliteSaver
 from tests.graph.storage.test_search import row
 
 

@@ -20,7 +20,7 @@ from graph.build import RunGraph, build_graph
 from graph.state import DEFAULT_LIMITS, Channels, RunState, split, whole
 from graph.state.row import RunRow, state_of
 from graph.storage.open import open_storage
-from graph.storage.sqlite.store import SqliteSaver
+from graph.storage.sqlite.open import SqliteSaver
 from graph.storage.storage import Follower, Storage, strict_serializer
 from tools.calculator import calculator
 from tools.registry import make_tools

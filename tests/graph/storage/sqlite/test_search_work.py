@@ -12,7 +12,7 @@ from graph.storage.open import open_storage
 from graph.storage.search import Position, Search
 from graph.storage.sqlite import index
 from graph.storage.sqlite.index import look_up, walk
-from graph.storage.sqlite.searcher import Rows, Searcher
+from graph.storage.sqlite.maintenance import Rows, Searcher
 from tests.graph.storage.test_search import accept_all, ended
 
 #: As many runs that have ended, all with one word in their prompts, half of them with another.

@@ -14,7 +14,7 @@ from graph.storage.open import open_storage
 from graph.storage.search import Found, Search, SearchTooLarge, total
 from graph.storage.sqlite import index
 from graph.storage.sqlite.index import ReadBudget, look_up
-from graph.storage.sqlite.searcher import FairLock, Searcher
+from graph.storage.sqlite.maintenance import FairLock, Searcher
 from graph.storage.storage import Storage
 from tests.graph.storage.sqlite.test_search_work import CountingSearcher
 from tests.graph.storage.test_search import accept_all, ended

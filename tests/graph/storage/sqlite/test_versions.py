@@ -12,8 +12,8 @@ import pytest
 from graph.state import DEFAULT_LIMITS
 from graph.state.row import Kept, Quota, RunArtifacts, RunRow
 from graph.state.wording import searchable
-from graph.storage.changes import AuditQuery
 from graph.storage.open import open_storage
+from graph.storage.records import AuditQuery
 from graph.storage.search import Search
 from graph.storage.sqlite.schema import MIGRATIONS, VERSION
 from tests.support.checkout import ROOT

@@ -16,28 +16,28 @@ def stretch_waits() -> None:
     from api.cli import serve, server_run
     from graph.commands import retry
     from graph.queue import executor
-    from graph.runs import quarantine, runner
-    from graph.storage.postgres import connection, ownership, search
+    from graph.runs import runner, threads
+    from graph.storage.postgres import connection, index, ownership
     from graph.storage.sqlite import connections
     from graph.storage.sqlite import open as opening
-    from graph.telemetry import health
+    from graph.telemetry import server
     from tests.support.patience import patience
     from tools import invocation
 
     for module, name in (
         (runner, "CANCEL_WAIT"),
         (executor, "CANCEL_GRACE"),
-        (health, "CHECK_TIMEOUT"),
+        (server, "CHECK_TIMEOUT"),
         (invocation, "STOP_GRACE"),
-        (quarantine, "SLOT_SECONDS"),
-        (quarantine, "QUARANTINE_SECONDS"),
+        (threads, "SLOT_SECONDS"),
+        (threads, "QUARANTINE_SECONDS"),
         (retry, "END_TIMEOUT"),
         (opening, "BUSY_TIMEOUT"),
         (connections, "BUSY_TIMEOUT"),
         (connection, "CONNECT_TIMEOUT"),
         (connection, "READER_WAIT"),
         (ownership, "LATE"),
-        (search, "LONGEST"),
+        (index, "LONGEST"),
         (serve, "CLOSING"),
         (serve, "REQUEST_GRACE"),
         (server_run, "SILENCE_LIMIT"),

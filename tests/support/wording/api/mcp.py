@@ -3,9 +3,10 @@
 from typing import Any
 from unittest import mock
 
-from api.cli.local_run import NotStarted
+from api.cli.follow import NotStarted
 from api.cli.mcp import serve_mcp
-from api.errors.problems import PROBLEMS, McpMissing
+from api.errors.kinds import McpMissing
+from api.errors.problems import PROBLEMS
 from api.mcp.calls import report_of
 from api.mcp.server import INSTRUCTIONS
 from api.mcp.tools import TOOLS

@@ -5,32 +5,30 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from api.errors.problems import PROBLEMS, NotReady, OutputNotFound
+from api.errors.kinds import NotReady
+from api.errors.problems import PROBLEMS, OutputNotFound
 from api.middleware.access import HostRefused, KeyRefused, NotJson, OriginRefused
 from api.middleware.connections import HeadTooLarge, Malformed, TooManyConnections, TooSlow
 from api.middleware.guards import BodyTooLarge, TooManyStreams
 from api.streams import EventNotFound
 from graph.commands.approval import NotInDoubt, NotWaiting
-from graph.commands.call import ToolNotFound
-from graph.commands.deletion import NotSettled, ThreadNotSettled
-from graph.commands.dry_runs import NotReplayable
-from graph.commands.fork import ForkRejected
 from graph.commands.retry import NoBackoff, NotPlanned, NotRetryable, RetryRejected
+from graph.commands.seeded import ForkRejected, ToolNotFound
+from graph.commands.threads import NotSettled, ThreadNotSettled
 from graph.queue.executor import NotAccepting, QueueFull
 from graph.queue.fair import NoRoom, RunUsedUp, TooManyPosts
 from graph.runs.accept import ChoiceRejected, KeyReused
 from graph.runs.cancellation import AlreadySettled
 from graph.runs.context import RunNotFound
-from graph.runs.history import CheckpointNotFound
+from graph.runs.history import CheckpointNotFound, NotReplayable
 from graph.runs.replay import LiveRejected
 from graph.runs.threads import ThreadNotFound
 from graph.service import PromptRejected
+from graph.storage.records import NameTaken
 from graph.storage.search import InvalidCursor, SearchTooLarge
 from graph.storage.sqlite.connections import MALFORMED
 from graph.storage.storage import StorageUnavailable
-from graph.storage.threads import NameTaken
-from nodes.approval.edited_plan import PlanUnfit
-from nodes.approval.in_doubt import AnswerUnfit
+from nodes.approval.questions import AnswerUnfit, PlanUnfit
 from tests.support.runs.fake_runs import FakeRuns
 from tests.support.servers.asgi_clients import serving
 

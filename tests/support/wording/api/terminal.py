@@ -12,9 +12,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from api.cli.follow import CANCELLING
-from api.cli.lines import EventLines
-from api.cli.local_run import (
+from api.cli.follow import (
+    CANCELLING,
     AwaitingApproval,
     Detached,
     LocalRun,
@@ -25,6 +24,7 @@ from api.cli.local_run import (
 from api.cli.run import cancel_run, decide
 from api.cli.server_run import ServerRun, post_approval_answer, post_task
 from api.cli.terminal_view import Activity, activity_after
+from api.cli.text import EventLines
 from graph.record.events import Event, EventType
 from graph.service import Runs
 from graph.settings import Settings

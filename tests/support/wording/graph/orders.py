@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graph.commands.fork import Edits, ForkRejected, seed_of
 from graph.commands.retry import NotPlanned, RetryRejected, RetryRequest, command_of
+from graph.commands.seeded import Edits, ForkRejected, seed_of
+from graph.record.generations import retry_detail
 from graph.runs.accept import ChoiceRejected, RunOptions
-from graph.runs.recovery import retry_detail
 from graph.state import PlannedBy, RunState, Step
 from graph.workbench import open_workbench
 from tests.support.runs.run_states import attempted, finished, planned, queued

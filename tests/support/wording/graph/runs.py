@@ -10,8 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from graph.build import build_graph
-from graph.runs.context import thread
-from graph.runs.recovery import MAX_STARTS, resume_left, state_at
+from graph.runs.recovery import MAX_STARTS, resume_left, state_at, thread
 from graph.state import Attempt, Channels, RunState, split
 from graph.state.row import RunRow
 from graph.storage.open import open_storage
@@ -23,7 +22,8 @@ from tests.support.runs.run_states import planned, queued
 from tests.support.runs.step_attempts import Attempts, plan_of, run
 from tests.support.wording.messages import masked
 from tools.loading import BUILTIN
-from tools.registry import Tool, make_tools, tool
+from tools.registry import make_tools, tool
+from tools.toolbox import Tool
 
 
 @tool("notes.list", noun="note")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from api.cli.serve import check_exposure
+from api.middleware.access import check_exposure
 from graph.settings import InvalidSettings, read_settings
-from graph.settings.keys import InvalidKey, new_key, parse_keys
+from graph.settings.configured import InvalidKey, new_key, parse_keys
 from tests.support.wording.messages import masked, refusal
 
 #: Values that no variable may have, by what is wrong with them.

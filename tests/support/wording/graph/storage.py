@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from graph.storage.open import open_storage, sqlite_path
-from graph.storage.sqlite import maintenance
-from graph.storage.sqlite.maintenance import BackupFailed, back_up
+from graph.storage import open as opening
+from graph.storage.open import BackupFailed, back_up, open_storage, sqlite_path
 from graph.storage.sqlite.open import FileOwned, Owner, check_place
 from graph.storage.sqlite.schema import VERSION
 from graph.storage.storage import StorageError
@@ -108,6 +107,6 @@ def _copies(folder: Path) -> dict[str, str]:
         ),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maintenance, "_copy", faster)
+        patch.setattr(opening, "_copy", faster)
         late = refusal(BackupFailed, back_up, there, folder / "fast")
     return told | {"copy.meanwhile": masked(late, path=folder / "fast")}

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from graph import drawing
 from graph.build import build_graph
-from graph.drawing import Drawing, DrawingUnavailable
 from graph.runs.context import RunNotFound
 from graph.storage.sqlite.open import FileOwned
+from graph.telemetry import server
+from graph.telemetry.server import Drawing, DrawingUnavailable
 from graph.workbench import WorkbenchClosed, open_workbench
 from graph.workbench.tables import run_table
 from tests.support.runs.fake_runs import accepted
@@ -75,5 +75,5 @@ def _edges() -> dict[str, str]:
 
 def _undrawn() -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "can_render", lambda: False)
+        patch.setattr(server, "can_render", lambda: False)
         return refusal(DrawingUnavailable, Drawing(mermaid="", dot="").svg)

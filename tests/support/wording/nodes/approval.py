@@ -9,7 +9,7 @@ from langgraph.types import Command
 
 from graph.build import RunGraph, build_graph
 from graph.state import DEFAULT_LIMITS
-from nodes.approval.edited_plan import PlanUnfit, check_editable, read_plan
+from nodes.approval.questions import PlanUnfit, check_editable, read_plan
 from tests.support.runs.channels import flat
 from tests.support.runs.run_states import finished
 from tests.support.wording.messages import masked, refusal

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.state import RunState, Step
-from nodes.approval.edited_plan import PlanUnfit
 from nodes.approval.hand_edits import check_done, checked_plan, refused
+from nodes.approval.questions import PlanUnfit
 from tests.support.runs.run_states import planned, queued
 from tests.support.wording.messages import masked
 from tools.loading import BUILTIN

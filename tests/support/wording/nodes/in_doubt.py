@@ -6,11 +6,13 @@ from langgraph.runtime import Runtime
 from langgraph.store.memory import InMemoryStore
 
 from graph.state import Attempt, RunState, question_of
-from nodes.approval.in_doubt import AnswerUnfit, DoubtGate, checked_answer
+from nodes.approval.asking import DoubtGate
+from nodes.approval.questions import AnswerUnfit, checked_answer
 from nodes.execute_step import execute_step
 from tests.support.runs.step_attempts import run
 from tests.support.wording.messages import masked, refusal
-from tools.registry import make_tools, tool, undeclared_words
+from tools.loading import undeclared_words
+from tools.registry import make_tools, tool
 from tools.threads import ToolThreads
 
 

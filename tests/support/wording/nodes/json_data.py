@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nodes.contract.json_data import InvalidOutput, plain
+from nodes.contract.steps import InvalidOutput, plain
 from tests.support.wording.messages import masked, refusal
 
 

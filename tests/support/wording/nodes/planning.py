@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.commands.retry import RetryRequest
-from graph.models.daily_budget import Call, DailyBudget, DailyLimit
+from graph.models.calls import Call, DailyBudget, DailyLimit
 from graph.state import DEFAULT_LIMITS, Budget, Choice, RunState, new_run
 from graph.storage.open import open_storage
 from graph.storage.storage import Storage
 from nodes.planning.answer import answer_form
-from nodes.planning.budget import exceeded
 from nodes.planning.model import BudgetExceeded, Completion, Cost
+from nodes.planning.model_attempt import exceeded
 from nodes.planning.prompt import instructions, of_caller, of_operator, of_others, repair
 from nodes.planning.prompt import messages as asked
 from tests.support.models.planning_runs import LIMITS, Planning

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from graph.state import DEFAULT_LIMITS, RunState, Step
-from nodes.contract.steps import check_plan, missed, run_tools
+from nodes.contract.checks import check_plan, missed, run_tools
 from tests.support.wording.messages import masked
 from tools.loading import BUILTIN
 from tools.registry import make_tools

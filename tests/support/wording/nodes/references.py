@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nodes.contract.json_data import InvalidReference, resolve
+from nodes.contract.steps import InvalidReference, resolve
 from tests.support.wording.messages import masked
 
 

@@ -10,17 +10,16 @@ from typing import Annotated, Any
 from langgraph.store.memory import InMemoryStore
 from pydantic import BaseModel, Field
 
-from nodes.patterns.own_phrases import InvalidPhrase
-from nodes.patterns.planner import PatternPlanner
+from nodes.patterns.planner import InvalidPhrase, PatternPlanner
 from tests.support.own_tools.own_files import own_files
 from tests.support.own_tools.unfit_tools import UNFIT
 from tests.support.wording.messages import masked, refusal
-from tools import values
-from tools.invocation import ToolErrors, invoke
+from tools import toolbox
+from tools.invocation import ToolErrors, invoke, plain_data
 from tools.loading import load
 from tools.registry import InvalidTool, ToolCall, ToolError, make_tool, make_tools, tool
 from tools.threads import ToolThreads
-from tools.values import UnfitOutput, plain_data
+from tools.toolbox import UnfitOutput
 
 #: Phrases of `odd`, by what is wrong with them.
 PHRASES = {
@@ -126,13 +125,13 @@ async def messages() -> dict[str, str]:
 
 #: The reasons against outputs, each with a type that is refused for it.
 _OUTPUTS: Mapping[str, tuple[str, Any]] = {
-    "bytes": (values._BYTES, list[bytes]),
-    "set": (values._SET, set[Any]),
-    "iterator": (values._ITERATOR, Iterator[int]),
-    "awaitable": (values._AWAITABLE, Awaitable[int]),
-    "function": (values._FUNCTION, Callable[[], int]),
-    "keys": (values._KEYS, dict[tuple[int, int], str]),
-    "unknown": (values._UNKNOWN, asyncio.Lock),
+    "bytes": (toolbox.NO_BYTES, list[bytes]),
+    "set": (toolbox.NO_SET, set[Any]),
+    "iterator": (toolbox.NO_ITERATOR, Iterator[int]),
+    "awaitable": (toolbox.NO_AWAITABLE, Awaitable[int]),
+    "function": (toolbox.NO_FUNCTION, Callable[[], int]),
+    "keys": (toolbox.NO_KEYS, dict[tuple[int, int], str]),
+    "unknown": (toolbox.NO_FORM, asyncio.Lock),
 }
 
 
