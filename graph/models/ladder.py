@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from graph.models.calls import Price
+from graph.models.calls import Price, missing_keys
 from graph.record.diff import planned_steps
 from graph.settings import InvalidSettings, ModelSettings, Settings
 from graph.state import PlanningCall, RunState
@@ -277,7 +277,6 @@ def make_ladder(settings: Settings) -> ModelLadder | None:
         return None
     # Loaded only where there are models, as all that asks them.
     from graph.models.breaker import CircuitBreaker
-    from graph.models.calls import missing_keys
     from graph.models.client import is_installed
 
     if not is_installed():

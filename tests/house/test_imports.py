@@ -28,7 +28,6 @@ UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "
 OF_MODELS = (
     *("nodes.answers.prompt", "nodes.answers.writer"),
     *("graph.models.breaker", "graph.models.client", "graph.models.connections"),
-    "graph.models.calls",
 )
 #: What a replay keeps its run in.
 OF_REPLAYS = ("langgraph.checkpoint.memory", "langgraph.store.memory")

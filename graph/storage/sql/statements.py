@@ -1,8 +1,9 @@
 """What is sent to a database, and who takes it: statements, batches of LangGraph's store.
 
 They are put as SQLite reads them. Where Postgres reads them otherwise they are `translated`: the
-marks of values, hints about indexes, and the length of a text in bytes. What a search asks is here as conditions over the columns of the run index, and what earlier
-versions have written is brought to what is written today.
+marks of values, hints about indexes, and the length of a text in bytes. What a search asks is here
+as conditions over the columns of the run index, and what earlier versions have written is brought
+to what is written today.
 """
 
 import asyncio
