@@ -2,7 +2,7 @@
 
 A line ends every request, and the mark before it belongs to no item: "- bread", "2. show my list",
 "[ ] call Ann". Between two clauses of a line stands a connector, or the next one begins as requests
-do; the tables of both are here.
+do. The tables of connectors are here, that of beginnings is in `english.todo_templates`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,8 @@
 
 LIST, TODO and TODOS stand for a name of the list, of one to-do and of several (`list_names.py`).
 A `{todo}` is one that is on the list already, `{text}` and `{items}` are the words of new ones. At
-the end are sentences and words that mean something only after another run of the same thread.
+the end are sentences and words that mean something only after another run of the same thread, and
+the phrases by which one sees that a request of any kind begins.
 """
 
 from nodes.patterns.english.todo_words import CLASSES
