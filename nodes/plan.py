@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from langgraph.types import Overwrite
@@ -31,7 +31,6 @@ from nodes.approval.asking import ApprovalGate
 from nodes.contract.checks import run_tools
 from nodes.contract.steps import UNSTORABLE, Wait, WithoutSlot, no_slots, sleep_until
 from nodes.planning.answer import AnswerRejected, PlanAnswer, read_answer
-from nodes.planning.conversation import Conversation
 from nodes.planning.model import (
     BudgetExceeded,
     Completion,
@@ -64,8 +63,10 @@ from nodes.planning.outcomes import (
     rejected,
     skipped,
 )
-from nodes.planning.prompt import MAY_ANSWER, Offer, Offers, repair
 from tools.toolbox import Tool, arrived, snapshot, to_come, version
+
+if TYPE_CHECKING:
+    from nodes.planning.prompt import Offer, Offers
 
 #: How many sets of tools are remembered as models are told them.
 MOST_SEEN = 8
@@ -125,6 +126,9 @@ class ModelPlanner:
         With a plan, `plan` is set. Otherwise `planning` says what is asked next; where it is null
         and there is no error, the pattern planner is to answer.
         """
+        from nodes.planning.conversation import Conversation
+        from nodes.planning.prompt import MAY_ANSWER, repair
+
         log, ladder = list(state["planning_log"]), self.ladder.at(state)
         if unusable := _unusable(ModelAttempt(state, planning, ladder, log)):
             return unusable
@@ -153,15 +157,20 @@ class ModelPlanner:
         return update
 
     def __post_init__(self) -> None:
+        # What it says is loaded with it, before the first run: without models it is not there.
+        from nodes.planning import conversation  # noqa: F401
+
         if snapshot(self.tools) is self.tools:  # else it is those of a moment that are told
             assert self._offers  # made with it
 
     @cached_property
-    def _offers(self) -> Offers:
+    def _offers(self) -> "Offers":
+        from nodes.planning.prompt import Offers
+
         return Offers(self.tools, self.ladder.instructions, self.ladder.shortlist)
 
     async def _call(
-        self, attempt: ModelAttempt, asked: Sequence[Message], offer: Offer
+        self, attempt: ModelAttempt, asked: Sequence[Message], offer: "Offer"
     ) -> Completion | Update:
         """The model's answer, or the update that follows from there being none."""
         # Not before it has its slot: of many who ask after a pause, one is let through to see.
@@ -183,11 +192,11 @@ class ModelPlanner:
         attempt.ladder.breaker.succeeded(attempt.name)
         return completion
 
-    def _read(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
+    def _read(self, attempt: ModelAttempt, completion: Completion, offer: "Offer") -> Update:
         usage = {"usage": add(attempt.state["usage"], attempt.name, completion)}
         return usage | self._outcome(attempt, completion, offer)
 
-    def _outcome(self, attempt: ModelAttempt, completion: Completion, offer: Offer) -> Update:
+    def _outcome(self, attempt: ModelAttempt, completion: Completion, offer: "Offer") -> Update:
         later = round_of(attempt.planning) > 1
         if completion.refused:
             attempt.note("refused", completion)

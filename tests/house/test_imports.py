@@ -24,9 +24,10 @@ OF_SERVERS = (
 )
 #: What a start does without: the language of the pattern planner, and LangGraph's protocol.
 UNASKED = ("nodes.patterns.planner", "nodes.patterns.english", "api.lg.calls", "api.lg.requests")
-#: What only calls of models need: answers, and the client's surroundings.
+#: What only calls of models need: what they are told, answers, and the client's surroundings.
 OF_MODELS = (
     *("nodes.answers.prompt", "nodes.answers.writer"),
+    *("nodes.planning.conversation", "nodes.planning.prompt"),
     *("graph.models.breaker", "graph.models.client", "graph.models.connections"),
 )
 #: What a replay keeps its run in.
