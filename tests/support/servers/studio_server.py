@@ -55,11 +55,11 @@ class StudioServer:
     @property
     def complaints(self) -> list[str]:
         """What it printed that is a fault; its detector of blocking calls prints, too."""
-        slow = "exceeded the expected startup time"  # the machine is busy
+        slow = "exceeded the expected startup time", "Slow graph load"  # the machine is busy
         return [
             line
             for line in self.lines
-            if any(sign in line for sign in _FAULTS) and slow not in line
+            if any(sign in line for sign in _FAULTS) and not any(sign in line for sign in slow)
         ]
 
     def run(self, prompt: str) -> tuple[str, dict[str, Any]]:

@@ -15,10 +15,10 @@ from tests.support.stored.stored_runs import TOOLS_AFTERWARDS
 
 #: Loads what the file names, as `langgraph dev` does, and prints what its tools show of it.
 _LOOK = """
-import importlib, json
+import asyncio, importlib, json
 for name, place in json.load(open("langgraph.json"))["graphs"].items():
     module, _, attribute = place.partition(":")
-    graph = getattr(importlib.import_module(module), attribute)
+    graph = asyncio.run(getattr(importlib.import_module(module), attribute)())
     print(json.dumps([name, "mermaid", graph.get_graph().draw_mermaid()]))
     for schema in ("input", "output", "context"):
         told = getattr(graph, f"get_{schema}_jsonschema")()
