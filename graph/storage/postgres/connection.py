@@ -229,9 +229,10 @@ class PostgresReader:
     """Reads on up to so many connections, which are made where they are needed.
 
     The database gives up what takes `timeout` seconds, where there is one, and this process what
-    has not come after `answer` seconds. A connection that was cut is
-    noticed where it is used, and what was to be read is read on another one; where one does not
-    answer, none of the others is used any more.
+    has not come after `answer` seconds. With a timeout it is searched: nothing is prepared, since
+    how that is done best depends on what is looked for. A connection that was cut is noticed where
+    it is used, and what was to be read is read on another one; where one does not answer, none of
+    the others is used any more.
     """
 
     def __init__(
@@ -244,6 +245,7 @@ class PostgresReader:
     ) -> None:
         self._connect = connect
         self._answer = answer
+        self._prepares = timeout is None
         self._beginning = _IN_SCHEMA if timeout is None else _within(timeout)
         self._places = asyncio.Semaphore(most)
         self._idle: list[Connection] = []
@@ -285,13 +287,18 @@ class PostgresReader:
                     raise
         return await self._read_on(await self._connect(), sql, values)
 
+    async def _asked(self, connection: Connection, sql: str, values: Sequence[Any]) -> Any:
+        if not self._prepares:
+            return await execute(connection, sql, values, first=self._beginning)
+        cursor = await execute_all(connection, (self._beginning, ()), (sql, values))
+        cursor.nextset()
+        return cursor
+
     async def _read_on(
         self, connection: Connection, sql: str, values: Sequence[Any]
     ) -> Sequence[tuple[Any, ...]]:
         try:
-            asked = execute_all(connection, (self._beginning, ()), (sql, values))
-            cursor = await answered(asked, self._answer)
-            cursor.nextset()
+            cursor = await answered(self._asked(connection, sql, values), self._answer)
             return list(await cursor.fetchall())
         finally:
             if (

@@ -11,6 +11,7 @@ from graph.storage.postgres.connection import (
     MOST_PREPARED,
     PREPARED_FROM,
     Connection,
+    PostgresReader,
     Prepared,
     beginning,
     connecting,
@@ -169,3 +170,14 @@ async def test_no_connection_prepares_without_end(connection: Connection) -> Non
             await ask(connection, f"SELECT {n}")
 
     assert len(await prepared(connection)) == MOST_PREPARED
+
+
+async def test_a_search_is_planned_by_what_is_looked_for(postgres: PostgresServer) -> None:
+    sql = "SELECT count(*) FROM pg_prepared_statements WHERE ? = 1"
+    counts = []
+    for timeout in (None, 5.0):
+        reader = PostgresReader(connecting(postgres.empty()), 1, timeout=timeout)
+        counts.append([await reader.execute_fetchall(sql, [1]) for _ in range(PREPARED_FROM + 1)])
+        await reader.aclose()
+
+    assert [one[-1] for one in counts] == [[(1,)], [(0,)]]
