@@ -13,11 +13,12 @@ from tools.registry import make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))
 
-#: Of the prompts that have a plan, the share that may be refused.
+#: Of the prompts that have a plan, the share that may be refused; of a hundred by chance a few more.
 MOST_REFUSED = 0.05
 
 
-def assert_none_is_silently_wrong(examples: int) -> None:
+def verdicts(examples: int) -> Counter[Verdict]:
+    """On so many prompts, of which none may be planned as something else."""
     counts: Counter[Verdict] = Counter()
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
@@ -30,14 +31,15 @@ def assert_none_is_silently_wrong(examples: int) -> None:
         assert verdict != Verdict.WRONG, f"{text!r} => {short_form(steps)}, not {expected}"
 
     check()
-    assert counts[Verdict.REFUSED] <= MOST_REFUSED * counts.total(), counts
+    return counts
 
 
 def test_a_composed_prompt_is_planned_as_its_parts_or_refused() -> None:
-    assert_none_is_silently_wrong(100)
+    assert verdicts(100)[Verdict.RIGHT]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
 def test_ten_thousand_composed_prompts_are_planned_as_their_parts_or_refused() -> None:
-    assert_none_is_silently_wrong(10_000)
+    counts = verdicts(10_000)
+    assert counts[Verdict.REFUSED] <= MOST_REFUSED * counts.total(), counts
