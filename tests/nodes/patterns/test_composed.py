@@ -13,7 +13,7 @@ from tools.registry import make_tools
 
 PLANNER = PatternPlanner(make_tools(BUILTIN))
 
-#: Of the prompts that have a plan, the share that may be refused; of a hundred by chance a few more.
+#: Of the prompts that have a plan, the share that may be refused, as ten thousand tell it.
 MOST_REFUSED = 0.05
 
 
